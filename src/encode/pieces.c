@@ -1,6 +1,6 @@
 /*
- * pieces.c - inputs that go through a model in pieces, so that memory does not grow with their
- * length, or hardly. There are two ways:
+ * pieces.c - takes long inputs through a model in pieces, so that memory grows little with their
+ * length, or not at all. There are two ways:
  *
  *   stream   for each piece: all layers        layers that keep a state and see nothing ahead
  *                                              (stream.c)
@@ -18,13 +18,15 @@
 #include "src/encode/session.h"
 #include "src/layers/embed.h"
 
-/* Positions of a piece if memory allows: its workspace stays in the cache, and what the average
- * reads on both sides is little beside it. Longer inputs than MOST_WHOLE are cut in any case. */
+/* Positions of a piece if memory allows: few enough for its workspace to stay in the cache, and
+ * many compared with those that the average reads on both sides. Inputs longer than MOST_WHOLE are
+ * always cut, where the model can be. */
 #define PIECE 8192
 #define MOST_WHOLE 32768
 
 /* ---- Cut sequences -------------------------------------------------------------------------- */
 
+/* Returns the unit of pieces, in positions (MegaLayerKind.cut), or 0 if inputs cannot be cut. */
 static size_t cut_of(const MegaStack *stack)
 {
     return stack->kind->cut ? stack->kind->cut(stack->config) : 0;
@@ -35,15 +37,15 @@ bool mega_session_may_cut(const MegaSession *session)
     return cut_of(&session->model->encoder) > 0 && (!session->tap.tap || session->tap_takes_pieces);
 }
 
-/* An input whose average would go by FFT is cut only if it must be, because the recurrence gives
- * it other bits. */
+/* An input whose average the FFT would compute is cut only if it must be, because pieces need the
+ * recurrence, which gives other bits. */
 bool mega_session_should_cut(const MegaSession *session, size_t length)
 {
     return length > MOST_WHOLE && mega_session_may_cut(session) &&
            mega_session_can_batch(session, length);
 }
 
-/* A sequence on its way through the layers. */
+/* A cut sequence on its way through the layers. */
 typedef struct Cut {
     MegaSession *session;
     const MegaInput *input;
@@ -62,7 +64,8 @@ static void free_rows(Cut *cut)
     cut->counted = 0;
 }
 
-/* Makes room for the residual stream and what is kept of the pieces; folder as in spill.h. */
+/* Makes room for the residual stream and the bytes that are kept of each piece: in memory, which is
+ * counted, or in a file in `folder` (spill.h). */
 static int make_rows(Cut *cut, const char *folder, MegaError *err)
 {
     const uint64_t bytes =
@@ -76,12 +79,8 @@ static int make_rows(Cut *cut, const char *folder, MegaError *err)
     return mega_spill_new(&cut->piece.rows, bytes, folder, err);
 }
 
-static bool lacks_memory(int code)
-{
-    return code == MEGA_ERR_LIMIT || code == MEGA_ERR_MEMORY;
-}
-
-/* Plans for pieces of at most `positions`, and halves them while memory does not suffice. */
+/* Plans for pieces of at most `positions` positions, but at least one unit of cut_of, and halves
+ * them as long as memory does not suffice. */
 static int plan_pieces(Cut *cut, size_t positions, const char *folder, MegaError *err)
 {
     MegaSession *session = cut->session;
@@ -98,11 +97,12 @@ static int plan_pieces(Cut *cut, size_t positions, const char *folder, MegaError
         if (!code)
             return 0;
         free_rows(cut);
-        if (!lacks_memory(code) || chunks == 1)
+        if (!mega_session_lacks_memory(code) || chunks == 1)
             return code;
     }
 }
 
+/* Makes piece number `number` the present one. */
 static void take_piece(Cut *cut, size_t number)
 {
     MegaPiece *piece = &cut->piece;
@@ -127,7 +127,7 @@ static void write_rows(const Cut *cut)
                      piece->count * cut->row);
 }
 
-/* Takes all pieces through one layer, and from the last one to the pooled vector. */
+/* Takes all pieces through one layer. What leaves the last layer is pooled at once. */
 static int run_layer(Cut *cut, int index, float *pooled, MegaError *err)
 {
     const MegaPass *pass = &cut->pass;
@@ -176,7 +176,7 @@ int mega_session_run_cut(MegaSession *session, const MegaInput *input, size_t le
                .kept = stack->kind->kept(stack)};
     const size_t positions = piece ? piece : PIECE;
     int code = plan_pieces(&cut, positions, NULL, err);
-    if (lacks_memory(code) && session->spill)
+    if (mega_session_lacks_memory(code) && session->spill)
         code = plan_pieces(&cut, positions, session->spill, err);
     if (!code) {
         cut.pass = mega_session_pass(session, number);
@@ -198,20 +198,14 @@ static int check_pieces(const MegaModel *model, size_t piece, MegaError *err)
     if (code)
         return code;
     if (piece == 0)
-        return mega_fail(err, MEGA_ERR_ARGUMENT, "pieces of 0 positions");
-    if ((kind->can_stream && kind->can_stream(stack->config)) || cut_of(stack) > 0)
+        return mega_fail(err, MEGA_ERR_ARGUMENT, "a piece has 0 positions; expected at least 1");
+    if (cut_of(stack) > 0)
         return 0;
-    if (kind->can_stream)
-        return mega_fail(err, MEGA_ERR_UNSUPPORTED,
-                         "the model's layers look ahead, or depend on the length of the input, so "
-                         "it cannot run in pieces");
     if (kind->cut)
         return mega_fail(err, MEGA_ERR_UNSUPPORTED,
                          "the model has no chunks: every position attends to all others, so it "
                          "cannot run in pieces");
-    return mega_fail(err, MEGA_ERR_UNSUPPORTED,
-                     "layers of kind %s cannot run in pieces: what they see is not a state",
-                     kind->name);
+    return mega_session_check_stream(model, err);
 }
 
 int mega_session_classify_pieces(MegaSession *session, const MegaInput *input, size_t piece,

@@ -13,6 +13,7 @@
 
 /* ---- Making --------------------------------------------------------------------------------- */
 
+/* Chooses the tier of that name, or the best one. */
 static int choose_kernels(MegaSession *session, const char *name, MegaError *err)
 {
     const MegaKernels *all[MEGA_MOST_TIERS];
@@ -25,16 +26,16 @@ static int choose_kernels(MegaSession *session, const char *name, MegaError *err
     if (strcmp(name, "openblas") == 0)
         return mega_fail(err, MEGA_ERR_ARGUMENT,
                          "OpenBLAS cannot be loaded: libopenblas.so.0 is not installed, or memory "
-                         "is limited, which OpenBLAS does not bear");
+                         "is limited, under which OpenBLAS would hang");
     size_t count = mega_kernels_all(all), used = 0;
     for (size_t i = 0; i < count && used < sizeof list; i++)
         used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "",
                                  all[i]->name);
-    return mega_fail(err, MEGA_ERR_ARGUMENT, "this machine has no kernels '%s', but %s", name,
+    return mega_fail(err, MEGA_ERR_ARGUMENT, "this machine has no kernels '%s'; it has %s", name,
                      list);
 }
 
-/* Sets the kernels' products to the precision of that name. */
+/* Chooses the precision of the kernels' products by its name. */
 static int choose_precision(MegaSession *session, const char *name, MegaError *err)
 {
     if (!name || strcmp(name, "f32") == 0)
@@ -191,7 +192,7 @@ void mega_session_force(MegaSession *session, const MegaKernels *kernels, MegaEm
 
 /* ---- Planning ------------------------------------------------------------------------------- */
 
-/* Writes the name of what is planned for a message. */
+/* Writes what is planned, for messages about memory. */
 static void name_batch(const MegaSession *session, const MegaBatch *batch, char out[64])
 {
     snprintf(out, 64, batch->whole ? "a piece of %zu positions" : "an input of %zu positions",
@@ -210,6 +211,7 @@ static bool shows_attention(const MegaSession *session)
     return session->tap.tap && session->tap.attention;
 }
 
+/* Returns whether the session is planned for these sequences already. */
 static bool planned(const MegaSession *session, const size_t *lengths, size_t count)
 {
     const MegaWorkspace *w = &session->workspace;
@@ -290,7 +292,7 @@ bool mega_session_can_batch(const MegaSession *session, size_t length)
            stack->kind->can_batch(stack->config, session->ema_path, length);
 }
 
-/* Shows a tap the rows that the embedding adds, in the place where the embedding will be. */
+/* Shows a tap the position embeddings, computed where the embedding itself will be. */
 static void tap_positions(const MegaPass *pass, size_t first)
 {
     const MegaWorkspace *w = pass->workspace;
@@ -379,7 +381,7 @@ static int encode_whole(MegaSession *session, const MegaInput *input, size_t len
     return 0;
 }
 
-/* Takes one input to one pooled vector. */
+/* Takes input number `number` to its pooled vector, in one piece if possible. */
 static int encode(MegaSession *session, const MegaInput *input, int number, MegaError *err)
 {
     const MegaModel *model = session->model;
@@ -392,7 +394,7 @@ static int encode(MegaSession *session, const MegaInput *input, int number, Mega
     if (mega_session_should_cut(session, length))
         return mega_session_run_cut(session, &checked, length, 0, number, pooled, err);
     code = encode_whole(session, &checked, length, number, pooled, err);
-    if ((code == MEGA_ERR_LIMIT || code == MEGA_ERR_MEMORY) && mega_session_may_cut(session))
+    if (mega_session_lacks_memory(code) && mega_session_may_cut(session))
         code = mega_session_run_cut(session, &checked, length, 0, number, pooled, err);
     return code;
 }

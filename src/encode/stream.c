@@ -9,7 +9,7 @@
 #include "src/encode/session.h"
 #include "src/layers/embed.h"
 
-static int check_stream(const MegaModel *model, MegaError *err)
+int mega_session_check_stream(const MegaModel *model, MegaError *err)
 {
     const MegaLayerKind *kind = model->encoder.kind;
     const MegaEmbedConfig *embed = &model->config.embed;
@@ -36,21 +36,23 @@ static int check_stream(const MegaModel *model, MegaError *err)
 
 int mega_session_stream_begin(MegaSession *session, MegaError *err)
 {
-    int code = check_stream(session->model, err);
+    int code = mega_session_check_stream(session->model, err);
     const MegaPlanner *planner = code ? NULL : session->model->encoder.kind->planner;
     if (planner && planner->restart)
         planner->restart(session->workspace.plan);
     return code;
 }
 
-/* Returns whether pooling adds up positions, and does not choose one of them. */
+/* Returns whether pooling adds up all positions; otherwise it chooses one of them. */
 static bool pooling_adds(const MegaModel *model)
 {
     const MegaPooling pooling = model->config.head.pooling;
     return pooling != MEGA_POOL_FIRST && pooling != MEGA_POOL_LAST;
 }
 
-/* Runs `count` positions of a checked input from position `first` on. */
+/* Runs `count` positions of a checked input from position `first` on, as the next piece of the
+ * stream. The session plans for a stream only during this call, so other inputs may run in
+ * between. */
 static int run_part(MegaSession *session, const MegaInput *input, size_t first, size_t count,
                     double *pooled, MegaError *err)
 {
