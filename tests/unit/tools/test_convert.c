@@ -392,6 +392,12 @@ static void whole_head(void **state)
     MegaBuffer model = expect_converted(
         (Spoilt){ADAPTIVE, {{words, 0, 42, whole}, {classes, 0, 0, 0}}, untied, 0});
     mega_buffer_free(&model);
+    /* a projection may stand in front of it */
+    model = expect_converted(
+        (Spoilt){ADAPTIVE,
+                 {{words, 0, 42, whole}, {classes, 0, 64, "decoder.project_out_dim.weight"}},
+                 untied, 0});
+    mega_buffer_free(&model);
     expect_refused((Spoilt){ADAPTIVE, {{words, 0, 2, whole}, {classes, 0, 0, 0}}, untied, 0},
                    "the vocabulary has more than 16 clusters, or one of no words");
     expect_refused((Spoilt){ADAPTIVE, {{words, 0, 41, whole}, {classes, 0, 0, 0}}, untied, 0},

@@ -113,6 +113,7 @@ const NameRule fairseq_names[] = {
     {NAME("target.0.projection.weight", "decoder.project_in_dim.weight")},
     {NAME("decoder.layer.*.", "decoder.layers.*."), .rest = layer_names},
     {NAME("decoder.final_norm.", "decoder.final_norm.norm.")},
+    {NAME("output.projection.weight", "decoder.project_out_dim.weight")},
     {NAME("output.0.weight", "decoder.output_projection.weight"), .when = fairseq_has_plain_output},
     {NAME("output.0.projection.weight", "decoder.project_out_dim.weight"),
      .when = fairseq_has_plain_output},
