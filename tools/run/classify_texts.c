@@ -52,6 +52,15 @@ static int classify_one(void *context, const MegaRaw *raw, MegaError *err)
     return code;
 }
 
+/* Returns whether the model takes what is given. Token ids need no words, which a model that was
+ * converted without its dictionary lacks. */
+static bool takes_texts(const Run *run)
+{
+    if (run->texts->pipeline.ids)
+        return mega_model_input_kind(run->model) == MEGA_INPUT_TOKENS;
+    return model_kind(run->model) == MEGA_CONTENT_TEXT;
+}
+
 static int load(Run *run, MegaError *err)
 {
     const ClassifyTexts *texts = run->texts;
@@ -61,8 +70,7 @@ static int load(Run *run, MegaError *err)
                                        .task = MEGA_TASK_CLASSIFY,
                                        .kind = MEGA_CONTENT_TEXT},
                           texts->pipeline.session.max_memory, err);
-    if (!code && (mega_model_task(run->model) != MEGA_TASK_CLASSIFY ||
-                  model_kind(run->model) != MEGA_CONTENT_TEXT))
+    if (!code && (mega_model_task(run->model) != MEGA_TASK_CLASSIFY || !takes_texts(run)))
         code = fail_wrong_model(run->model, run->path, "for texts", MEGA_TASK_CLASSIFY,
                                 MEGA_CONTENT_TEXT, err);
     if (!code)
