@@ -28,6 +28,16 @@ int mega_attention_by_name(const char *name)
     return mega_value_of(attention_names, name);
 }
 
+const char *mega_bias_name(MegaBiasKind kind)
+{
+    return mega_name_of(bias_names, (int)kind);
+}
+
+int mega_bias_by_name(const char *name)
+{
+    return mega_value_of(bias_names, name);
+}
+
 const MegaField mega_gated_fields[] = {
     MEGA_INT_FIELD("hidden", MegaGatedConfig, hidden, 1, MEGA_MAX_WIDTH),
     MEGA_INT_FIELD("zdim", MegaGatedConfig, zdim, 1, MEGA_MAX_WIDTH),

@@ -20,6 +20,8 @@
 #define ADAPTIVE "lm_adaptive_small"
 #define TEXT "unit_cls"
 #define PIXELS "unit_syncbatchnorm_image"
+#define PRE_NORM "unit_scalenorm_prenorm"
+#define XFM "xfm_mt_learned_mixed"
 #define PATCHES "image_small_linear"
 #define MAX_CHANGES 4
 
@@ -344,6 +346,47 @@ static void missing_parts(void **state)
                    "argument share_all_embeddings is [1], but a whole number");
 }
 
+/* Names of another type are no defaults. */
+static void names_of_other_types(void **state)
+{
+    (void)state;
+    expect_refused((Spoilt){.fixture = PLAIN, .arguments = "{\"activation_fn\": 3}"},
+                   "argument activation_fn is not text, but the name of the activation function");
+    expect_refused((Spoilt){.fixture = PLAIN, .arguments = "{\"normalization_type\": [\"x\"]}"},
+                   "argument normalization_type is not text, but");
+    expect_refused((Spoilt){.fixture = TEXT, .arguments = "{\"sen_rep_type\": 1}"},
+                   "argument sen_rep_type is not text, but");
+    MegaBuffer usual = expect_converted(
+        (Spoilt){.fixture = PLAIN, .arguments = "{\"activation_fn\": null}"});
+    mega_buffer_free(&usual);
+}
+
+/* Arguments that a bare state dict gets by hand may contradict its tensors. */
+static void arguments_against_tensors(void **state)
+{
+    static const char *const post = "{\"decoder_normalize_before\": false}";
+    (void)state;
+    expect_refused((Spoilt){.fixture = PRE_NORM, .arguments = "{\"encoder_normalize_before\": 0}"},
+                   "the arguments say post-norm (normalize_before), but the checkpoint has "
+                   "encoder.encoder.final_norm.norm, which only pre-norm models have");
+    expect_refused((Spoilt){.fixture = XFM, .absent = "encoder_normalize_before"},
+                   "post-norm (encoder_normalize_before), but the checkpoint has "
+                   "encoder.layer_norm, which only");
+    expect_refused((Spoilt){XFM, {{"encoder.layer_norm.weight", 0, 48, "decoder.layer_norm.weight"},
+                                  {"encoder.layer_norm.bias", 0, 48, "decoder.layer_norm.bias"}},
+                            post, 0},
+                   "post-norm (decoder_normalize_before), but the checkpoint has "
+                   "decoder.layer_norm, which only");
+    expect_refused((Spoilt){.fixture = PLAIN, .arguments = "{\"rel_pos_bias\": \"rotary\"}"},
+                   "the arguments say a rotary relative position bias, but the tensors are those "
+                   "of a simple one");
+    expect_refused((Spoilt){.fixture = ADAPTIVE, .arguments = "{\"rel_pos_bias\": \"simple\"}"},
+                   "the arguments say a simple relative position bias, but the tensors are those "
+                   "of a rotary one");
+    expect_refused((Spoilt){.fixture = PLAIN, .arguments = "{\"rel_pos_bias\": \"alibi\"}"},
+                   "argument rel_pos_bias is 'alibi', which is not supported");
+}
+
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 
 static void classifiers_spoilt(void **state)
@@ -526,6 +569,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(shared_tables),          cmocka_unit_test(tables_that_are_not_shared),
         cmocka_unit_test(shapes_that_do_not_fit), cmocka_unit_test(missing_parts),
+        cmocka_unit_test(names_of_other_types),   cmocka_unit_test(arguments_against_tensors),
         cmocka_unit_test(classifiers_spoilt),     cmocka_unit_test(frames_are_embedded),
         cmocka_unit_test(whole_head),             cmocka_unit_test(dictionaries_and_options),
         cmocka_unit_test(labels_and_statistics),

@@ -30,15 +30,22 @@ static int detect_embedding(Detection *detection, MegaConfig *config)
     return 0;
 }
 
-int detect_fairseq_head(Detection *detection, MegaConfig *config, const char *pooling)
+/* Returns the pooling of an argument sen_rep_type, or -1. */
+static int pooling_by_name(const char *name)
+{
+    if (strcmp(name, "mp") == 0)
+        return MEGA_POOL_MEAN;
+    return strcmp(name, "cls") == 0 ? MEGA_POOL_FIRST : -1;
+}
+
+int detect_fairseq_head(Detection *detection, MegaConfig *config, int usual_pooling)
 {
     MegaHeadConfig *head = &config->head;
     const MegaCheckpointTensor *output =
         detection_find(detection, "sentence_projection_layer.weight");
     const MegaCheckpointTensor *first = detection_find(detection, "classifier.0.0.weight");
-    if (argument_string(detection->args, "sen_rep_type", NULL))
-        pooling = argument_string(detection->args, "sen_rep_type", NULL);
-    int activation, in = tensor_dimension(first ? first : output, 1), d = config->encoder.width;
+    int activation, pooling, d = config->encoder.width;
+    int in = tensor_dimension(first ? first : output, 1);
     if (!output)
         return mega_fail(detection->err, MEGA_ERR_UNSUPPORTED,
                          "there is no sentence_projection_layer.weight: not a classifier");
@@ -62,15 +69,10 @@ int detect_fairseq_head(Detection *detection, MegaConfig *config, const char *po
                          "the classifier takes vectors of %d, but the encoder has width %d (twice "
                          "that for pairs)",
                          in, d);
-    head->pooling = MEGA_POOL_MEAN;
-    if (!pooling)
-        detection_need(detection, "sen_rep_type", "pooling: mp or cls");
-    else if (strcmp(pooling, "cls") == 0)
-        head->pooling = MEGA_POOL_FIRST;
-    else if (strcmp(pooling, "mp") != 0)
-        return mega_fail(detection->err, MEGA_ERR_UNSUPPORTED,
-                         "argument sen_rep_type is '%.60s', which is not supported", pooling);
-    return 0;
+    code = detection_named(detection, "sen_rep_type", NULL, "pooling: mp or cls", pooling_by_name,
+                           usual_pooling, &pooling);
+    head->pooling = pooling < 0 ? MEGA_POOL_MEAN : (MegaPooling)pooling;
+    return code;
 }
 
 int detect_classifier(Detection *detection)
@@ -85,6 +87,6 @@ int detect_classifier(Detection *detection)
     if (!code)
         code = detect_embedding(detection, config);
     if (!code)
-        code = detect_fairseq_head(detection, config, NULL);
+        code = detect_fairseq_head(detection, config, -1);
     return code;
 }

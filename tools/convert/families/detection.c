@@ -90,17 +90,21 @@ int detection_named(Detection *detection, const char *name, const char *other_na
                     const char *what, int (*by_name)(const char *), int fallback, int *out)
 {
     const json_t *value = argument(detection->args, name, other_name);
-    if (!json_is_string(value)) {
+    const char *given = json_object_get(detection->args, name) ? name : other_name;
+    if (!value || json_is_null(value)) {
         *out = fallback;
         if (fallback < 0)
             detection_need(detection, name, what);
         return 0;
     }
+    if (!json_is_string(value))
+        return mega_fail(detection->err, MEGA_ERR_UNSUPPORTED,
+                         "argument %s is not text, but the name of the %s was expected", given,
+                         what);
     *out = by_name(json_string_value(value));
     if (*out < 0)
         return mega_fail(detection->err, MEGA_ERR_UNSUPPORTED,
-                         "argument %s is '%.60s', which is not supported",
-                         json_object_get(detection->args, name) ? name : other_name,
+                         "argument %s is '%.60s', which is not supported", given,
                          json_string_value(value));
     return 0;
 }
@@ -184,6 +188,14 @@ int detection_check_norm(const Detection *detection, int said, int found)
                      mega_norm_name((MegaNormKind)said), mega_norm_name((MegaNormKind)found));
 }
 
+int detection_fail_post_norm(const Detection *detection, const char *argument, const char *norm)
+{
+    return mega_fail(detection->err, MEGA_ERR_MODEL,
+                     "the arguments say post-norm (%s), but the checkpoint has %s, which only "
+                     "pre-norm models have",
+                     argument, norm);
+}
+
 static int detect_norm(Detection *detection, MegaStackConfig *stack)
 {
     const char *final = detection->names->final_norm;
@@ -207,12 +219,36 @@ static int detect_norm(Detection *detection, MegaStackConfig *stack)
     return 0;
 }
 
+/* Finds the kind of the bias by its tensors, which must not be those of another kind than the
+ * argument says. Without any, the argument says which are missing. */
+static int detect_bias_kind(Detection *detection, MegaBiasKind *out)
+{
+    int found = -1, said;
+    if (find_in_layer(detection, 0, "mega_layer.rel_pos_bias.rel_pos_bias"))
+        found = MEGA_BIAS_SIMPLE;
+    else if (find_in_layer(detection, 0, "mega_layer.rel_pos_bias.alpha"))
+        found = MEGA_BIAS_ROTARY;
+    int code = detection_named(detection, "rel_pos_bias", NULL, "relative position bias",
+                               mega_bias_by_name, found >= 0 ? found : MEGA_BIAS_ROTARY, &said);
+    if (code)
+        return code;
+    *out = (MegaBiasKind)said;
+    if (found < 0 || found == said)
+        return 0;
+    return mega_fail(detection->err, MEGA_ERR_MODEL,
+                     "the arguments say a %s relative position bias, but the tensors are those of "
+                     "a %s one",
+                     mega_bias_name((MegaBiasKind)said), mega_bias_name((MegaBiasKind)found));
+}
+
 int detect_bias(Detection *detection, MegaStackConfig *stack)
 {
     const MegaCheckpointTensor *table =
         find_in_layer(detection, 0, "mega_layer.rel_pos_bias.rel_pos_bias");
     int length = tensor_dimension(table, 0), positions = length / 2 + 1;
-    mega_gated_of(stack)->bias = table ? MEGA_BIAS_SIMPLE : MEGA_BIAS_ROTARY;
+    int code = detect_bias_kind(detection, &mega_gated_of(stack)->bias);
+    if (code)
+        return code;
     if (!table)
         return argument_integer(detection->args, detection->names->positions,
                                 detection->names->other_positions, 1024, &stack->max_positions,
@@ -312,6 +348,8 @@ int detect_fairseq_stack(Detection *detection, MegaStackConfig *stack)
         mega_gated_of(stack)->chunk = (int)detection->chunk_size;
     if (!argument(detection->args, "encoder_normalize_before", "normalize_before"))
         detection_need(detection, "normalize_before", "pre-norm or post-norm");
+    else if (stack->final_norm && !stack->pre_norm)
+        return detection_fail_post_norm(detection, "normalize_before", names->final_norm);
     stack->final_norm |= stack->pre_norm;
     if (stack->pre_norm && !stack->final_norm_affine) {
         stack->final_norm_affine = !no_affine; /* without an affine form, it has no tensors */

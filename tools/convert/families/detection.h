@@ -44,9 +44,9 @@ int detect_transformer_language_model(Detection *detection);
 
 /* ---- Parts of several families -------------------------------------------------------------- */
 
-/* Detects the head of a fairseq classifier, whose encoder's width is known. `pooling` is the
- * original's default of sen_rep_type; NULL means that the argument is needed. */
-int detect_fairseq_head(Detection *detection, MegaConfig *config, const char *pooling);
+/* Detects the head of a fairseq classifier, whose encoder's width is known. usual_pooling is
+ * the original's default of sen_rep_type; -1 means that the argument is needed. */
+int detect_fairseq_head(Detection *detection, MegaConfig *config, int usual_pooling);
 /* Detects embedding and output of a fairseq decoder of width d. */
 int detect_vocabulary(Detection *detection, MegaTargetConfig *target, int d);
 
@@ -69,8 +69,8 @@ const MegaCheckpointTensor *detection_source_table(const Detection *detection);
 
 /* Notes a needed argument that is absent. All of them are reported together. */
 void detection_need(Detection *detection, const char *name, const char *what);
-/* Reads an argument that is one of a set of names. A fallback of -1 means that the argument is
- * needed. */
+/* Reads an argument that is one of a set of names. Absent or None means the fallback; one of -1
+ * says that the argument is needed. */
 int detection_named(Detection *detection, const char *name, const char *other_name,
                     const char *what, int (*by_name)(const char *), int fallback, int *out);
 /* Reads a needed length. None, 0 and negative numbers all mean "no limit" and become 0. */
@@ -92,6 +92,9 @@ int detect_sharing(Detection *detection, const SharedName *table);
 /* Fails if the arguments say one kind of norm and the tensors are those of another: a batch norm
  * without its running statistics has the tensors of a layer norm. A kind of -1 is not known. */
 int detection_check_norm(const Detection *detection, int said, int found);
+/* Fails since an argument says post-norm, or is absent and means that, but there is a final
+ * norm. */
+int detection_fail_post_norm(const Detection *detection, const char *argument, const char *norm);
 /* Detects what all families have, under detection->names: layers, sizes, norms and functions. */
 int detect_layers(Detection *detection, MegaStackConfig *stack);
 /* Detects what only the fairseq family has: chunks, truncation and the place of the norms; then the

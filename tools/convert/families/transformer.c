@@ -233,10 +233,23 @@ int detect_transformer_classifier(Detection *detection)
     config->encoder.embed_norm = config->encoder.pre_norm;
     config->encoder.pre_norm = false;
     config->embed.scale = config->encoder.positions == MEGA_POSITIONS_SINUSOIDAL;
-    return detect_fairseq_head(detection, config, "cls");
+    return detect_fairseq_head(detection, config, MEGA_POOL_FIRST);
 }
 
-/* ---- Decoders ------------------------------------------------------------------------------- */
+/* ---- Encoders and decoders of sequences ----------------------------------------------------- */
+
+/* Checks that a post-norm stack has no final norm, unless its version says that such a norm is not
+ * used. Else the argument is wrong, or absent from --config. */
+static int check_post_norm(const Detection *detection, const Side *side,
+                           const MegaStackConfig *stack, double least_version)
+{
+    char norm[80];
+    if (stack->pre_norm || !find_in(detection, side, "layer_norm.weight") ||
+        version_of(detection, side) < least_version)
+        return 0;
+    snprintf(norm, sizeof norm, "%slayer_norm", side->prefix);
+    return detection_fail_post_norm(detection, side->normalize_before, norm);
+}
 
 /* Returns whether the original leaves out the final norm of a pre-norm decoder. */
 static int leaves_out_final_norm(const Detection *detection, bool *out)
@@ -270,6 +283,8 @@ static int detect_decoder(Detection *detection, const Side *side)
     if (code)
         return code;
     stack->pre_norm |= config->task == MEGA_TASK_GENERATE;
+    if ((code = check_post_norm(detection, side, stack, 3)))
+        return code;
     stack->final_norm = stack->pre_norm && !no_final_norm && version_of(detection, side) > 2;
     config->target.scale = !unscaled;
     return detect_vocabulary(detection, &config->target, stack->width);
@@ -298,6 +313,8 @@ int detect_transformer_translator(Detection *detection)
     int code = detect_decoder(detection, &decoder);
     if (!code)
         code = detect_stack(detection, &encoder, &config->encoder);
+    if (!code)
+        code = check_post_norm(detection, &encoder, &config->encoder, 2);
     if (code)
         return code;
     const MegaCheckpointTensor *table = detection_source_table(detection);
