@@ -157,8 +157,9 @@ class Decoder(Model):
         cuts = [int(word) for word in self.args[name].split(',')]
         return cuts if cuts[-1] >= vocabulary else cuts + [vocabulary]
 
-    def embed(self, ids):
-        t, width = self.t, self.t['decoder.layers.0.fc1.weight'].shape[1]
+    def rows(self, ids, width):
+        """Rows of the table or of its clusters, scaled and projected."""
+        t = self.t
         if self.args.get('adaptive_input'):
             cuts = self.cutoffs('adaptive_input_cutoff', self.vocabulary)
             x = np.zeros((len(ids), width))
@@ -172,6 +173,11 @@ class Decoder(Model):
         x = x * self.scale(width)
         if 'decoder.project_in_dim.weight' in t:
             x = x @ t['decoder.project_in_dim.weight'].T
+        return x
+
+    def embed(self, ids):
+        width = self.t['decoder.layers.0.fc1.weight'].shape[1]
+        x = self.rows(ids, width)
         if not self.args.get('no_token_positional_embeddings'):
             x = x + self.positions('decoder.', len(ids), width,
                                    self.args.get('decoder_learned_pos', False), 2)
@@ -473,8 +479,14 @@ class Draw:
             self.flag('decoder_final_norm')
         if language_model and not args.get('tie_adaptive_proj') and self.chance(0.1):
             args.setdefault('no_tie_adaptive_proj', True)
-        self.norm('decoder.layer_norm', width)
+        self.final_norm('decoder', width, language_model, 3)
         return longest
+
+    def final_norm(self, side, width, pre, version):
+        """There is one in a pre-norm stack, and it may be left in files whose version is below."""
+        pre = pre or self.args.get(side + '_normalize_before')
+        if pre or self.t.get(side + '.version', [1])[0] < version:
+            self.norm(side + '.layer_norm', width)
 
     def shared_flags(self, sides):
         self.activation('relu')
@@ -507,8 +519,8 @@ class Draw:
         self.layers('encoder.', self.args['encoder_layers'], width, None)
         most = self.positions('encoder', 'encoder.', width, other, 2)
         self.flag('encoder_normalize_before')
-        self.norm('encoder.layer_norm', width)
         self.version('encoder')
+        self.final_norm('encoder', width, False, 2)
         longest = self.decoder(own, width, limit, False)
         self.t['encoder.embed_tokens.weight'] = self.values(47, width)
         if own == width and self.chance(0.5) and not self.args.get('adaptive_softmax_cutoff'):
@@ -600,18 +612,26 @@ def check(draw, model, inputs, folder):
 
 
 def text_command(name, folder, ids, *options):
-    """The JSON that a command prints about a text of ids."""
+    """The JSON that a command prints about a text of ids, or without one about each of its inputs;
+    if it fails, its message."""
+    text = [] if ids is None else ['--text', ' '.join(map(str, ids))]
     done = subprocess.run([str(BUILD / 'mega-run'), name, '-m', str(folder / 'model.mega'), '--ids',
-                           '--json', *options, '--text', ' '.join(map(str, ids))],
-                          capture_output=True, text=True, check=True)
-    return json.loads(done.stdout)
+                           '--json', *options, *text],
+                          capture_output=True, text=True, check=False)
+    if done.returncode:
+        return done.stderr.strip() or done.stdout.strip()
+    return (json.loads(done.stdout) if text else
+            [json.loads(line) for line in done.stdout.splitlines()])
 
 
 def check_score(plain, ids, folder):
     """The probability of a text, which is read step by step behind </s>."""
     logprobs = log_softmax(plain.logits(np.concatenate([[END], ids[:-1]])))
     expected = logprobs[np.arange(len(ids)), ids].sum()
-    error = abs(text_command('score', folder, ids)['logprob'] - expected) / max(1, abs(expected))
+    got = text_command('score', folder, ids)
+    if isinstance(got, str):
+        return got
+    error = abs(got['logprob'] - expected) / max(1, abs(expected))
     return None if error <= TOLERANCE else f'score: off by {error:.2g}'
 
 
@@ -626,6 +646,8 @@ def check_greedy(plain, source, folder):
         scores[END] = -np.inf if len(ids) == 1 else scores[END]
         ids.append(END if len(ids) > most else int(scores.argmax()))
     got = text_command('translate', folder, source, '--beam', '1', '--max-len-b', str(most))
+    if isinstance(got, str):
+        return got
     got = got['hypotheses'][0]['ids']
     return None if got == ids[1:] else f'translates to {got}, not {ids[1:]}'
 
@@ -647,4 +669,5 @@ def main():
     sys.exit(1 if failed else 0)
 
 
-main()
+if __name__ == '__main__':
+    main()
