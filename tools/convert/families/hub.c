@@ -25,13 +25,14 @@ static int whole(const Detection *detection, const char *key, int least, int fal
     return code;
 }
 
+/* Reads a flag. One of null is None in the library, which is not true. */
 static int flag(const Detection *detection, const char *key, bool fallback, bool *out)
 {
     const json_t *value = argument(detection->args, key, NULL);
     *out = fallback;
-    if (!value || json_is_null(value))
+    if (!value)
         return 0;
-    if (!json_is_boolean(value))
+    if (!json_is_boolean(value) && !json_is_null(value))
         return mega_fail(detection->err, MEGA_ERR_MODEL,
                          "config.json: %s is neither true nor false", key);
     *out = json_is_true(value);
