@@ -304,19 +304,34 @@ static const MegaPickleValue *member(const MegaPickleValue *value, const char *n
     return found || !attributes ? found : mega_pickle_get(attributes, name);
 }
 
-static const MegaPickleValue *find_arguments(const MegaPickleValue *root)
+/* Finds the arguments. If they are the section "model" of a configuration, *whole becomes all of
+ * it, else NULL. */
+static const MegaPickleValue *find_arguments(const MegaPickleValue *root,
+                                             const MegaPickleValue **whole)
 {
     static const char *const keys[] = {
         "args",   "hyper_parameters", "hparams",     "hyperparameters",
         "config", "model_args",       "model_config"};
     const MegaPickleValue *cfg, *found = usable(mega_pickle_get(root, keys[0]));
+    *whole = NULL;
     if (!found && (cfg = usable(mega_pickle_get(root, "cfg")))) { /* newer versions of fairseq */
         found = member(cfg, "model") ? usable(member(cfg, "model")) : NULL;
+        *whole = found ? cfg : NULL;
         found = found ? found : cfg;
     }
     for (size_t i = 1; !found && i < sizeof keys / sizeof keys[0]; i++)
         found = usable(mega_pickle_get(root, keys[i]));
     return found;
+}
+
+/* Replaces a configuration with one of its sections, whose values may stand for those of others, as
+ * "${task.tokens_per_sample}" does. */
+static void keep_section(json_t **config, const char *name)
+{
+    resolve(*config, *config, 0);
+    json_t *section = json_incref(json_object_get(*config, name));
+    json_decref(*config);
+    *config = section;
 }
 
 /* Copies nested arguments to the top. They are one level deeper if a module saves all arguments as
@@ -340,17 +355,19 @@ static int lift_nested(json_t *args)
 
 int mega_torch_arguments(MegaCheckpoint *checkpoint, const MegaPickleValue *root, MegaError *err)
 {
-    const MegaPickleValue *args = find_arguments(root);
+    const MegaPickleValue *whole, *args = find_arguments(root, &whole);
     Budget budget = {.left = mega_checkpoint_allowance(checkpoint)};
     if (checkpoint->args || !args)
         return 0;
-    checkpoint->args = to_json(args, 0, &budget);
+    checkpoint->args = to_json(whole ? whole : args, 0, &budget);
     if (!checkpoint->args)
         return MEGA_CHECKPOINT_FAIL(MEGA_ERR_LIMIT,
                                     "the arguments need more than %.1f MB of memory, the most that "
                                     "this file may take",
                                     (double)mega_checkpoint_allowance(checkpoint) / 1e6);
     checkpoint->memory += mega_checkpoint_allowance(checkpoint) - budget.left;
+    if (whole)
+        keep_section(&checkpoint->args, "model");
     if (!json_is_object(checkpoint->args)) { /* for example an OmegaConf tree that is one string */
         json_decref(checkpoint->args);
         checkpoint->args = NULL;

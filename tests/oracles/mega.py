@@ -503,7 +503,8 @@ def check_generated(form, prompt, folder):
         scores = form.logits(np.array(ids))[-1]
         scores[plain.PAD] = -np.inf
         ids.append(int(scores.argmax()))
-    got = plain.text_command('generate', folder, ids[:1 + len(prompt)], '--greedy', '--ignore-eos', '-n', '6')
+    got = plain.text_command('generate', folder, ids[:1 + len(prompt)], '--greedy',
+                             '--ignore-eos', '-n', '6')
     if isinstance(got, str):
         return got
     wanted = ids[1 + len(prompt):]
