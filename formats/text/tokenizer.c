@@ -12,7 +12,7 @@
 
 struct MegaTokenizer {
     MegaVocab *vocab;
-    MegaTextFeatures features;
+    MegaTextPreprocess preprocess;
     MegaMoses *moses;       /* NULL: the text is tokens already */
     MegaBpe *bpe;           /* NULL: each word is a symbol */
     MegaByteBpe *byte_bpe;  /* if it is set, it does everything */
@@ -40,8 +40,8 @@ static int load_tokenizer(MegaTokenizer *tokenizer, const MegaMeta *meta, MegaTo
     if (strcmp(kind->string, "byte_bpe") == 0)
         return mega_byte_bpe_from_meta(&tokenizer->byte_bpe, meta, tokenizer->vocab, err);
     if (strcmp(kind->string, "units") == 0)
-        return mega_units_from_meta(&tokenizer->units, meta, tokenizer->vocab, &tokenizer->features,
-                                    err);
+        return mega_units_from_meta(&tokenizer->units, meta, tokenizer->vocab,
+                                    &tokenizer->preprocess, err);
     code = mega_meta_get_optional(meta, language_key(side), MEGA_META_STRING, &language, err);
     if (code)
         return code;
@@ -88,8 +88,9 @@ static int load_capitals(MegaTokenizer *tokenizer, const MegaMeta *meta, MegaTok
                          "metadata key 'text.capitals' is '%.60s', which this version does not "
                          "know",
                          how->string);
-    code = check_capitals(
-        tokenizer->byte_bpe || tokenizer->units ? MEGA_TEXT_BYTES : tokenizer->features.unit, err);
+    code = check_capitals(tokenizer->byte_bpe || tokenizer->units ? MEGA_TEXT_BYTES
+                                                                  : tokenizer->preprocess.unit,
+                          err);
     return code ? code
                 : mega_capitals_new(&tokenizer->capitals, language ? language->string : "", err);
 }
@@ -112,11 +113,11 @@ static int load_post_processor(MegaTokenizer *tokenizer, const MegaMeta *meta, M
         return 0;
     const bool bare =
         task && task->type == MEGA_META_STRING && strcmp(task->string, "generate") == 0;
-    if (!bare && tokenizer->features.cls >= 0)
-        single->pieces[single->count++] = (MegaTemplatePiece){.piece = tokenizer->features.cls};
+    if (!bare && tokenizer->preprocess.cls >= 0)
+        single->pieces[single->count++] = (MegaTemplatePiece){.piece = tokenizer->preprocess.cls};
     single->pieces[single->count++] = (MegaTemplatePiece){.piece = MEGA_PIECE_A};
-    if (!bare && tokenizer->features.eos >= 0)
-        single->pieces[single->count++] = (MegaTemplatePiece){.piece = tokenizer->features.eos};
+    if (!bare && tokenizer->preprocess.eos >= 0)
+        single->pieces[single->count++] = (MegaTemplatePiece){.piece = tokenizer->preprocess.eos};
     return 0;
 }
 
@@ -136,18 +137,18 @@ int mega_tokenizer_new(MegaTokenizer **out, const MegaMeta *meta, MegaTokenizerS
     tokenizer->is_source = side == MEGA_TOKENIZER_SOURCE;
     int code = mega_vocab_from_meta(&tokenizer->vocab, meta, vocab_key(meta, side), err);
     if (!code)
-        code = mega_text_features_read(&tokenizer->features, meta, err);
+        code = mega_text_preprocess_read(&tokenizer->preprocess, meta, err);
     if (!code)
         code = load_tokenizer(tokenizer, meta, side, err);
     if (!code)
         code = mega_bpe_from_meta(&tokenizer->bpe, meta, err);
     if (!code)
-        code = check_unit(tokenizer->features.unit, tokenizer->moses, tokenizer->bpe, err);
+        code = check_unit(tokenizer->preprocess.unit, tokenizer->moses, tokenizer->bpe, err);
     if (!code)
         code = load_capitals(tokenizer, meta, side, err);
     if (!code)
         code = load_post_processor(tokenizer, meta, err);
-    tokenizer->features.cls = tokenizer->features.eos =
+    tokenizer->preprocess.cls = tokenizer->preprocess.eos =
         -1; /* callers of this tokenizer add these themselves */
     if (code)
         mega_tokenizer_free(tokenizer);
@@ -188,8 +189,8 @@ MegaTextRules mega_tokenizer_text_rules(const MegaMeta *meta, MegaTokenizerSide 
                                         const char *what)
 {
     MegaTextRules rules = {.what = what, .limit = MEGA_TEXT_MAX_SIZE, .marks_inside = true};
-    MegaTextFeatures features;
-    if (ids || mega_text_features_read(&features, meta, NULL))
+    MegaTextPreprocess preprocess;
+    if (ids || mega_text_preprocess_read(&preprocess, meta, NULL))
         return rules;
     const MegaMetaValue *symbols = mega_meta_find(meta, vocab_key(meta, side));
     const MegaMetaValue *tokenizer = mega_meta_find(meta, "text.tokenizer");
@@ -200,9 +201,10 @@ MegaTextRules mega_tokenizer_text_rules(const MegaMeta *meta, MegaTokenizerSide 
         rules.keep_cr = true;
         return rules;
     }
-    rules.bytes = features.unit == MEGA_TEXT_BYTES ? MEGA_TEXT_BINARY : MEGA_TEXT_REPAIRED;
-    rules.marks_inside = features.unit != MEGA_TEXT_BYTES;
-    rules.keep_cr = symbols && features.unit != MEGA_TEXT_SYMBOLS && has_cr(symbols, features.unit);
+    rules.bytes = preprocess.unit == MEGA_TEXT_BYTES ? MEGA_TEXT_BINARY : MEGA_TEXT_REPAIRED;
+    rules.marks_inside = preprocess.unit != MEGA_TEXT_BYTES;
+    rules.keep_cr =
+        symbols && preprocess.unit != MEGA_TEXT_SYMBOLS && has_cr(symbols, preprocess.unit);
     return rules;
 }
 
@@ -257,11 +259,11 @@ static int encode_words(const MegaTokenizer *tokenizer, MegaBuffer *words, int32
     int code = tokenizer->bpe ? cut_words(tokenizer, words, err) : 0;
     const char *rest = (const char *)words->data;
     size_t left = words->size;
-    if (tokenizer->features.unit == MEGA_TEXT_SYMBOLS)
+    if (tokenizer->preprocess.unit == MEGA_TEXT_SYMBOLS)
         mega_utf8_trim(&rest, &left);
     if (!code && left > 0)
-        code = mega_text_encode_all(tokenizer->vocab, &tokenizer->features, rest, left, "the text",
-                                    ids, count, err);
+        code = mega_text_encode_all(tokenizer->vocab, &tokenizer->preprocess, rest, left,
+                                    "the text", ids, count, err);
     return code;
 }
 
@@ -331,7 +333,7 @@ int mega_tokenizer_encode(const MegaTokenizer *tokenizer, const char *text, size
     *count = 0;
     if (tokenizer->byte_bpe || tokenizer->units)
         return encode_whole(tokenizer, text, size, ids, count, err);
-    if (tokenizer->features.unit == MEGA_TEXT_BYTES)
+    if (tokenizer->preprocess.unit == MEGA_TEXT_BYTES)
         mega_put_bytes(&work, text, size);
     else
         mega_utf8_repair(text, size, &work);
@@ -354,7 +356,7 @@ static void put_symbol(const MegaTokenizer *tokenizer, int32_t id, MegaBuffer *o
     const char *symbol = mega_vocab_symbol(tokenizer->vocab, id);
     if (!symbol)
         symbol = mega_vocab_symbol(tokenizer->vocab, MEGA_ID_UNK);
-    mega_text_put_symbol(&tokenizer->features, tokenizer->vocab, symbol ? symbol : "", out);
+    mega_text_put_symbol(&tokenizer->preprocess, tokenizer->vocab, symbol ? symbol : "", out);
 }
 
 static bool is_silent(const MegaTokenizer *tokenizer, int32_t id)
@@ -374,7 +376,7 @@ void mega_tokenizer_decode_next(const MegaTokenizer *tokenizer, int32_t id, bool
     }
     if (is_silent(tokenizer, id))
         return;
-    if (tokenizer->features.unit == MEGA_TEXT_SYMBOLS && !first)
+    if (tokenizer->preprocess.unit == MEGA_TEXT_SYMBOLS && !first)
         mega_put_u8(out, ' ');
     put_symbol(tokenizer, id, out);
 }
@@ -441,7 +443,7 @@ int mega_tokenizer_decode_text(const MegaTokenizer *tokenizer, const int32_t *id
             if (options->keep_special || !mega_byte_bpe_is_special(tokenizer->byte_bpe, ids[i]))
                 mega_byte_bpe_put_bytes(tokenizer->byte_bpe, ids[i], &bytes);
         } else if (options->keep_special) {
-            if (tokenizer->features.unit == MEGA_TEXT_SYMBOLS && i > 0)
+            if (tokenizer->preprocess.unit == MEGA_TEXT_SYMBOLS && i > 0)
                 mega_put_u8(&bytes, ' ');
             put_symbol(tokenizer, ids[i], &bytes);
         }
@@ -545,7 +547,7 @@ static int encode_places(const MegaTokenizer *tokenizer, const char *text, size_
     size_t count = 0;
     MegaBuffer whole = {0}, pieces = {0};
     int code = mega_tokenizer_encode(tokenizer, text, size, false, &ids, &count, err);
-    if (!code && tokenizer->features.unit != MEGA_TEXT_BYTES)
+    if (!code && tokenizer->preprocess.unit != MEGA_TEXT_BYTES)
         mega_utf8_repair(text, size, &whole);
     mega_put_bytes(&pieces, whole.data, whole.size);
     if (!code && tokenizer->bpe && !tokenizer->moses)
@@ -554,10 +556,10 @@ static int encode_places(const MegaTokenizer *tokenizer, const char *text, size_
         code = no_memory(err);
     if (!code && tokenizer->moses)
         place_nowhere(ids, count, out);
-    else if (!code && tokenizer->features.unit == MEGA_TEXT_SYMBOLS)
+    else if (!code && tokenizer->preprocess.unit == MEGA_TEXT_SYMBOLS)
         place_words(ids, count, (const char *)whole.data, whole.size, &pieces, out);
     else if (!code)
-        place_units(ids, count, text, tokenizer->features.unit == MEGA_TEXT_BYTES, out);
+        place_units(ids, count, text, tokenizer->preprocess.unit == MEGA_TEXT_BYTES, out);
     if (!code && out->failed)
         code = no_memory(err);
     free(ids);
@@ -590,7 +592,7 @@ int mega_tokenizer_encode_texts(const MegaTokenizer *tokenizer, const MegaTexts 
 
 int mega_tokenizer_write(const MegaTokenizerSettings *settings, MegaMeta *meta, MegaError *err)
 {
-    MegaTextFeatures features = {
+    MegaTextPreprocess preprocess = {
         .unit = settings->unit, .cls = -1, .eos = MEGA_ID_EOS, .unk = MEGA_ID_UNK};
     const struct {
         const char *key, *value;
@@ -604,7 +606,7 @@ int mega_tokenizer_write(const MegaTokenizerSettings *settings, MegaMeta *meta, 
     if (!code && settings->lower_capitals)
         code = check_capitals(settings->unit, err);
     if (!code)
-        code = mega_text_features_write(&features, meta, err);
+        code = mega_text_preprocess_write(&preprocess, meta, err);
     for (size_t i = 0; i < sizeof texts / sizeof texts[0] && !code; i++)
         if (texts[i].value && mega_meta_set_string(meta, texts[i].key, texts[i].value))
             code = mega_fail(err, MEGA_ERR_ARGUMENT, "'%.60s' cannot be stored as %s",

@@ -43,14 +43,14 @@ static int load_case(MegaUnits *units, const MegaMeta *meta, MegaError *err)
 }
 
 int mega_units_from_meta(MegaUnits **out, const MegaMeta *meta, const MegaVocab *vocab,
-                         const MegaTextFeatures *features, MegaError *err)
+                         const MegaTextPreprocess *preprocess, MegaError *err)
 {
     MegaUnits *units = calloc(1, sizeof *units);
     *out = NULL;
     if (!units)
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for a tokenizer");
     units->vocab = vocab;
-    units->unit = features->unit;
+    units->unit = preprocess->unit;
     units->unk = -1;
     units->decimal = mega_vocab_find(vocab, "65", 2) >= 0;
     int code = mega_unicode_classes_new(&units->classes, err);

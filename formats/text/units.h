@@ -20,7 +20,7 @@ typedef struct MegaUnits MegaUnits;
 
 /* Makes the object, which borrows vocab. */
 int mega_units_from_meta(MegaUnits **out, const MegaMeta *meta, const MegaVocab *vocab,
-                         const MegaTextFeatures *features, MegaError *err);
+                         const MegaTextPreprocess *preprocess, MegaError *err);
 void mega_units_free(MegaUnits *units);
 /* Appends the tokens of a text, without those of a template. The text must be UTF-8. */
 int mega_units_encode(const MegaUnits *units, const char *text, size_t size, MegaTokens *out,

@@ -452,16 +452,16 @@ static int new_ids(int32_t **ids, size_t size, const char *name, MegaError *err)
     return *ids ? 0 : mega_fail(err, MEGA_ERR_MEMORY, "no memory for the text of %s", name);
 }
 
-int mega_text_encode(const MegaVocab *vocab, const MegaTextFeatures *features, const char *text,
+int mega_text_encode(const MegaVocab *vocab, const MegaTextPreprocess *preprocess, const char *text,
                      size_t size, const char *name, int32_t **ids, size_t *count, MegaError *err)
 {
-    return mega_text_encode_all(vocab, features, text, without_line_end(text, size), name, ids,
+    return mega_text_encode_all(vocab, preprocess, text, without_line_end(text, size), name, ids,
                                 count, err);
 }
 
-int mega_text_encode_all(const MegaVocab *vocab, const MegaTextFeatures *features, const char *text,
-                         size_t size, const char *name, int32_t **ids, size_t *count,
-                         MegaError *err)
+int mega_text_encode_all(const MegaVocab *vocab, const MegaTextPreprocess *preprocess,
+                         const char *text, size_t size, const char *name, int32_t **ids,
+                         size_t *count, MegaError *err)
 {
     *ids = NULL;
     *count = 0;
@@ -471,27 +471,27 @@ int mega_text_encode_all(const MegaVocab *vocab, const MegaTextFeatures *feature
         return code;
     int32_t *body = list;
     size_t got = 0;
-    if (features->cls >= 0)
-        *body++ = features->cls;
-    switch (features->unit) {
+    if (preprocess->cls >= 0)
+        *body++ = preprocess->cls;
+    switch (preprocess->unit) {
     case MEGA_TEXT_SYMBOLS:
-        got = features->expressions ? encode_expression(vocab, features->unk, text, size, body)
-                                    : encode_symbols(vocab, features->unk, text, size, body);
+        got = preprocess->expressions ? encode_expression(vocab, preprocess->unk, text, size, body)
+                                      : encode_symbols(vocab, preprocess->unk, text, size, body);
         break;
     case MEGA_TEXT_CHARACTERS:
-        got = encode_characters(vocab, features->unk, text, size, body);
+        got = encode_characters(vocab, preprocess->unk, text, size, body);
         break;
-    case MEGA_TEXT_BYTES: got = encode_bytes(vocab, features->unk, text, size, body); break;
+    case MEGA_TEXT_BYTES: got = encode_bytes(vocab, preprocess->unk, text, size, body); break;
     }
     if (!got) {
         free(list);
         return mega_fail(err, MEGA_ERR_INPUT, "%s is empty; expected text", name);
     }
-    const size_t around = (features->cls >= 0) + (features->eos >= 0);
-    if (features->limit > 0 && got + around > (size_t)features->limit)
-        got = (size_t)features->limit > around ? (size_t)features->limit - around : 0;
-    if (features->eos >= 0)
-        body[got++] = features->eos;
+    const size_t around = (preprocess->cls >= 0) + (preprocess->eos >= 0);
+    if (preprocess->limit > 0 && got + around > (size_t)preprocess->limit)
+        got = (size_t)preprocess->limit > around ? (size_t)preprocess->limit - around : 0;
+    if (preprocess->eos >= 0)
+        body[got++] = preprocess->eos;
     *ids = list;
     *count = (size_t)(body - list) + got;
     return 0;
@@ -507,13 +507,13 @@ static int byte_of(const MegaVocab *vocab, const char *symbol)
     return mega_utf8_decode(symbol, length, &code) == length && code < 256 ? (int)code : -1;
 }
 
-void mega_text_put_symbol(const MegaTextFeatures *features, const MegaVocab *vocab,
+void mega_text_put_symbol(const MegaTextPreprocess *preprocess, const MegaVocab *vocab,
                           const char *symbol, MegaBuffer *out)
 {
-    int byte = features->unit == MEGA_TEXT_BYTES ? byte_of(vocab, symbol) : -1;
-    if (features->unit != MEGA_TEXT_SYMBOLS && strcmp(symbol, SPACE_MARK) == 0)
+    int byte = preprocess->unit == MEGA_TEXT_BYTES ? byte_of(vocab, symbol) : -1;
+    if (preprocess->unit != MEGA_TEXT_SYMBOLS && strcmp(symbol, SPACE_MARK) == 0)
         mega_put_u8(out, ' ');
-    else if (features->unit != MEGA_TEXT_SYMBOLS && strcmp(symbol, LINE_MARK) == 0)
+    else if (preprocess->unit != MEGA_TEXT_SYMBOLS && strcmp(symbol, LINE_MARK) == 0)
         mega_put_u8(out, '\n');
     else if (byte >= 0)
         mega_put_u8(out, (uint8_t)byte);
@@ -564,7 +564,8 @@ int mega_text_parse_ids(const char *text, size_t size, int vocab_size, const cha
     return 0;
 }
 
-/* ---- Text features in the metadata ---------------------------------------------------------- */
+/* ---- Options of text in the metadata ----------------------------------------------------------
+ */
 
 static int get_id(const MegaMeta *meta, const char *key, int least, int *out, MegaError *err)
 {
@@ -574,39 +575,39 @@ static int get_id(const MegaMeta *meta, const char *key, int least, int *out, Me
     return code;
 }
 
-int mega_text_features_read(MegaTextFeatures *out, const MegaMeta *meta, MegaError *err)
+int mega_text_preprocess_read(MegaTextPreprocess *out, const MegaMeta *meta, MegaError *err)
 {
-    MegaTextFeatures features = {0};
+    MegaTextPreprocess preprocess = {0};
     int unit = 0;
     int code = mega_meta_get_name(meta, "text.unit", unit_names,
                                   MEGA_TEXT_UNIT_COUNT, &unit, err);
-    features.unit = (MegaTextUnit)unit;
+    preprocess.unit = (MegaTextUnit)unit;
     if (!code)
-        code = get_id(meta, "text.cls", -1, &features.cls, err);
+        code = get_id(meta, "text.cls", -1, &preprocess.cls, err);
     if (!code)
-        code = get_id(meta, "text.eos", -1, &features.eos, err);
+        code = get_id(meta, "text.eos", -1, &preprocess.eos, err);
     if (!code)
-        code = get_id(meta, "text.unk", 0, &features.unk, err);
+        code = get_id(meta, "text.unk", 0, &preprocess.unk, err);
     if (!code && mega_meta_find(meta, "text.limit"))
-        code = get_id(meta, "text.limit", 1, &features.limit, err);
+        code = get_id(meta, "text.limit", 1, &preprocess.limit, err);
     if (!code && mega_meta_find(meta, "text.expressions"))
-        code = mega_meta_get_bool(meta, "text.expressions", &features.expressions, err);
-    *out = features;
+        code = mega_meta_get_bool(meta, "text.expressions", &preprocess.expressions, err);
+    *out = preprocess;
     return code;
 }
 
-int mega_text_features_write(const MegaTextFeatures *features, MegaMeta *meta, MegaError *err)
+int mega_text_preprocess_write(const MegaTextPreprocess *preprocess, MegaMeta *meta, MegaError *err)
 {
-    int code = mega_meta_set_string(meta, "text.unit", unit_names[features->unit]);
+    int code = mega_meta_set_string(meta, "text.unit", unit_names[preprocess->unit]);
     if (!code)
-        code = mega_meta_set_int(meta, "text.cls", features->cls);
+        code = mega_meta_set_int(meta, "text.cls", preprocess->cls);
     if (!code)
-        code = mega_meta_set_int(meta, "text.eos", features->eos);
+        code = mega_meta_set_int(meta, "text.eos", preprocess->eos);
     if (!code)
-        code = mega_meta_set_int(meta, "text.unk", features->unk);
-    if (!code && features->limit > 0)
-        code = mega_meta_set_int(meta, "text.limit", features->limit);
-    if (!code && features->expressions)
+        code = mega_meta_set_int(meta, "text.unk", preprocess->unk);
+    if (!code && preprocess->limit > 0)
+        code = mega_meta_set_int(meta, "text.limit", preprocess->limit);
+    if (!code && preprocess->expressions)
         code = mega_meta_set_bool(meta, "text.expressions", true);
     return mega_meta_set_result(code, "text", err);
 }

@@ -3,7 +3,7 @@
  *
  * A fairseq dictionary is a text file with one "symbol count" per line, split at the last space.
  * Ids 0 to 3 are <s> <pad> </s> <unk>, and the first line has id 4. A model file holds the whole
- * list in the metadata "vocab.symbols", and text.* describes how it is used (MegaTextFeatures).
+ * list in the metadata "vocab.symbols", and text.* describes how it is used (MegaTextPreprocess).
  */
 #ifndef MEGA_VOCAB_H
 #define MEGA_VOCAB_H
@@ -37,16 +37,17 @@ typedef enum MegaTextUnit {
 
 /* The metadata text.unit, text.cls (the id put before a text, -1: none), text.eos (the id put after
  * it, -1: none) and text.unk. */
-typedef struct MegaTextFeatures {
+typedef struct MegaTextPreprocess {
     MegaTextUnit unit;
     int cls, eos, unk;
     int limit;        /* "text.limit": most ids of a text, cls and eos included; 0: any number */
     bool expressions; /* "text.expressions": ListOps, whose parentheses are no symbols and whose
                          bracket "]" is the symbol "X" */
-} MegaTextFeatures;
+} MegaTextPreprocess;
 
-int mega_text_features_read(MegaTextFeatures *out, const MegaMeta *meta, MegaError *err);
-int mega_text_features_write(const MegaTextFeatures *features, MegaMeta *meta, MegaError *err);
+int mega_text_preprocess_read(MegaTextPreprocess *out, const MegaMeta *meta, MegaError *err);
+int mega_text_preprocess_write(const MegaTextPreprocess *preprocess, MegaMeta *meta,
+                               MegaError *err);
 
 typedef struct MegaVocab MegaVocab;
 
@@ -68,7 +69,7 @@ int mega_vocab_find(const MegaVocab *vocab, const char *symbol, size_t length);
 
 /*
  * Makes [cls] + ids of the text + [eos] and sets *count to their number; free() frees *ids. Symbols
- * that the vocabulary does not have become features->unk.
+ * that the vocabulary does not have become preprocess->unk.
  *   MEGA_TEXT_SYMBOLS     they are separated by white space, including that of Unicode
  *   MEGA_TEXT_CHARACTERS  code points; a byte that is not UTF-8 is unknown; a space and a line end
  *                         that are not in the vocabulary are looked up as U+2581 and U+23CE
@@ -76,14 +77,14 @@ int mega_vocab_find(const MegaVocab *vocab, const char *symbol, size_t length);
  *                         numbers, else characters U+0000 to U+00FF, the space as above
  * One final line end is not part of the text. An empty text is an error. Messages use `name`.
  */
-int mega_text_encode(const MegaVocab *vocab, const MegaTextFeatures *features, const char *text,
+int mega_text_encode(const MegaVocab *vocab, const MegaTextPreprocess *preprocess, const char *text,
                      size_t size, const char *name, int32_t **ids, size_t *count, MegaError *err);
 /* Does the same, but a final line end is part of the text. */
-int mega_text_encode_all(const MegaVocab *vocab, const MegaTextFeatures *features, const char *text,
-                         size_t size, const char *name, int32_t **ids, size_t *count,
-                         MegaError *err);
+int mega_text_encode_all(const MegaVocab *vocab, const MegaTextPreprocess *preprocess,
+                         const char *text, size_t size, const char *name, int32_t **ids,
+                         size_t *count, MegaError *err);
 /* Appends the text of a symbol. For MEGA_TEXT_BYTES it may be a single byte. */
-void mega_text_put_symbol(const MegaTextFeatures *features, const MegaVocab *vocab,
+void mega_text_put_symbol(const MegaTextPreprocess *preprocess, const MegaVocab *vocab,
                           const char *symbol, MegaBuffer *out);
 /* Reads decimal ids, separated by white space and each below vocab_size, and adds none. */
 int mega_text_parse_ids(const char *text, size_t size, int vocab_size, const char *name,

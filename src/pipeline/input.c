@@ -25,7 +25,7 @@
 
 /* ---- The reader ----------------------------------------------------------------------------- */
 
-static int read_text_features(MegaInputReader *reader, MegaError *err)
+static int read_text_preprocess(MegaInputReader *reader, MegaError *err)
 {
     const MegaMeta *meta = mega_model_meta(reader->model);
     const int rows = reader->model->config.embed.vocab;
@@ -35,10 +35,10 @@ static int read_text_features(MegaInputReader *reader, MegaError *err)
         return mega_tokenizer_new(&reader->tokenizer, meta, MEGA_TOKENIZER_TARGET, err);
     int code = mega_vocab_from_meta(&reader->vocab, meta, MEGA_VOCAB_KEY, err);
     if (!code)
-        code = mega_text_features_read(&reader->text, meta, err);
+        code = mega_text_preprocess_read(&reader->text, meta, err);
     if (code)
         return code;
-    const MegaTextFeatures *text = &reader->text;
+    const MegaTextPreprocess *text = &reader->text;
     if (mega_vocab_count(reader->vocab) > rows || text->cls >= rows || text->eos >= rows ||
         text->unk >= rows)
         return mega_fail(err, MEGA_ERR_MODEL,
@@ -48,10 +48,10 @@ static int read_text_features(MegaInputReader *reader, MegaError *err)
     return 0;
 }
 
-static int read_image_features(MegaInputReader *reader, MegaError *err)
+static int read_image_preprocess(MegaInputReader *reader, MegaError *err)
 {
     const MegaEmbedConfig *embed = &reader->model->config.embed;
-    int code = mega_image_features_read(&reader->image, mega_model_meta(reader->model), err);
+    int code = mega_image_preprocess_read(&reader->image, mega_model_meta(reader->model), err);
     if (code)
         return code;
     reader->image.interleaved = embed->kind == MEGA_EMBED_FRAMES;
@@ -70,10 +70,10 @@ static int read_image_features(MegaInputReader *reader, MegaError *err)
 }
 
 /* A model at another rate hears recordings of a lower sampling rate. */
-static int read_audio_features(MegaInputReader *reader, MegaError *err)
+static int read_audio_preprocess(MegaInputReader *reader, MegaError *err)
 {
-    MegaAudioFeatures *audio = &reader->audio;
-    int code = mega_audio_features_read(audio, mega_model_meta(reader->model), err);
+    MegaAudioPreprocess *audio = &reader->audio;
+    int code = mega_audio_preprocess_read(audio, mega_model_meta(reader->model), err);
     if (code || reader->rate == 1)
         return code;
     const double hertz = audio->sample_rate / reader->rate;
@@ -88,13 +88,13 @@ static int read_audio_features(MegaInputReader *reader, MegaError *err)
     return 0;
 }
 
-static int read_features(MegaInputReader *reader, MegaError *err)
+static int read_preprocess(MegaInputReader *reader, MegaError *err)
 {
     const MegaMeta *meta = mega_model_meta(reader->model);
     const MegaInputKind kind = mega_model_input_kind(reader->model);
     if (kind == MEGA_INPUT_TOKENS) {
         reader->kind = MEGA_CONTENT_TEXT;
-        return read_text_features(reader, err);
+        return read_text_preprocess(reader, err);
     }
     if (mega_model_input_count(reader->model) > 1)
         return mega_fail(
@@ -102,11 +102,11 @@ static int read_features(MegaInputReader *reader, MegaError *err)
             "this model compares two inputs that are not text; only arrays can feed it");
     if (kind == MEGA_INPUT_SAMPLES && mega_meta_find(meta, "audio.sample_rate")) {
         reader->kind = MEGA_CONTENT_SOUND;
-        return read_audio_features(reader, err);
+        return read_audio_preprocess(reader, err);
     }
     if (mega_meta_find(meta, "image.width")) {
         reader->kind = MEGA_CONTENT_PICTURE;
-        return read_image_features(reader, err);
+        return read_image_preprocess(reader, err);
     }
     return mega_fail(
         err, MEGA_ERR_MODEL,
@@ -215,7 +215,7 @@ int mega_input_reader_new(MegaInputReader **out, const MegaModel *model,
     reader->partial = options->partial;
     int code = options->media ? check_media(options->media, err) : 0;
     if (!code)
-        code = read_features(reader, err);
+        code = read_preprocess(reader, err);
     if (!code)
         code = set_options(reader, options, err);
     if (code) {

@@ -44,29 +44,29 @@ static int copy_pixels(const MegaInputReader *reader, const MegaRaw *raw, MegaIm
 
 int mega_input_next_image(MegaInputReader *reader, MegaPrepared *out, MegaError *err)
 {
-    const MegaImageFeatures *features = &reader->image;
+    const MegaImagePreprocess *preprocess = &reader->image;
     const MegaRaw *raw = &reader->raw[0];
     MegaImage image = {0};
     int code = raw->kind == MEGA_RAW_PATH
                    ? reader->media->open_picture(&image, raw->data, &reader->image_options, err)
                    : copy_pixels(reader, raw, &image, err);
     if (!code)
-        code = mega_image_fit(features, &image, mega_input_name(reader), err);
+        code = mega_image_fit(preprocess, &image, mega_input_name(reader), err);
     const size_t length =
-        (size_t)features->channels * (size_t)features->width * (size_t)features->height;
+        (size_t)preprocess->channels * (size_t)preprocess->width * (size_t)preprocess->height;
     if (!code && !(out->values = malloc(length * sizeof *out->values)))
         code =
             mega_fail(err, MEGA_ERR_MEMORY, "no memory for the pixels of %s",
                       mega_input_name(reader));
     if (!code) {
-        mega_image_normalize(features, image.pixels, out->values);
+        mega_image_normalize(preprocess, image.pixels, out->values);
         out->views[0] = (MegaInput){
             .kind = mega_model_input_kind(reader->model),
             .values = out->values,
             .length = length,
-            .channels = features->channels,
-            .height = features->height,
-            .width = features->width,
+            .channels = preprocess->channels,
+            .height = preprocess->height,
+            .width = preprocess->width,
         };
         out->count = 1;
     }

@@ -20,12 +20,12 @@ struct MegaInputReader {
     MegaContentKind kind; /* the kind of content that the model takes */
     bool ids, partial, scan;
     double rate; /* MegaSessionOptions.rate, never 0 */
-    MegaAudioFeatures audio;
-    MegaImageFeatures image;
+    MegaAudioPreprocess audio;
+    MegaImagePreprocess image;
     MegaImageOptions image_options;
     uint64_t left; /* bytes that the memory limit leaves beside the model; UINT64_MAX without a
                       limit */
-    MegaTextFeatures text;
+    MegaTextPreprocess text;
     MegaVocab *vocab; /* NULL if texts hold token ids */
     MegaTokenizer *tokenizer; /* set if a tokenizer of the Hugging Face hub makes the tokens */
     const MegaMedia *media;

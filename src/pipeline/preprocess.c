@@ -73,120 +73,123 @@ static int get_channels(const MegaMeta *meta, const char *key, int channels,
 
 /* ---- Audio ---------------------------------------------------------------------------------- */
 
-int mega_audio_features_read(MegaAudioFeatures *out, const MegaMeta *meta, MegaError *err)
+int mega_audio_preprocess_read(MegaAudioPreprocess *out, const MegaMeta *meta, MegaError *err)
 {
-    MegaAudioFeatures features = {0};
+    MegaAudioPreprocess preprocess = {0};
     int code = get_int(meta, "audio.sample_rate", MEGA_AUDIO_MIN_RATE, MEGA_AUDIO_MAX_RATE,
-                       &features.sample_rate, err);
+                       &preprocess.sample_rate, err);
     if (!code)
-        code = mega_meta_get_float(meta, "audio.mean", &features.mean, err);
+        code = mega_meta_get_float(meta, "audio.mean", &preprocess.mean, err);
     if (!code)
-        code = check_mean("audio.mean", features.mean, err);
+        code = check_mean("audio.mean", preprocess.mean, err);
     if (!code)
-        code = mega_meta_get_float(meta, "audio.std", &features.std, err);
+        code = mega_meta_get_float(meta, "audio.std", &preprocess.std, err);
     if (!code)
-        code = check_std("audio.std", features.std, err);
+        code = check_std("audio.std", preprocess.std, err);
     if (!code)
-        code = mega_meta_get_int(meta, "audio.length", 0, MAX_CLIP, &features.length, err);
-    *out = features;
+        code = mega_meta_get_int(meta, "audio.length", 0, MAX_CLIP, &preprocess.length, err);
+    *out = preprocess;
     return code;
 }
 
-int mega_audio_features_write(const MegaAudioFeatures *features, MegaMeta *meta, MegaError *err)
+int mega_audio_preprocess_write(const MegaAudioPreprocess *preprocess, MegaMeta *meta,
+                                MegaError *err)
 {
-    int code = mega_meta_set_int(meta, "audio.sample_rate", features->sample_rate);
+    int code = mega_meta_set_int(meta, "audio.sample_rate", preprocess->sample_rate);
     if (!code)
-        code = mega_meta_set_float(meta, "audio.mean", features->mean);
+        code = mega_meta_set_float(meta, "audio.mean", preprocess->mean);
     if (!code)
-        code = mega_meta_set_float(meta, "audio.std", features->std);
+        code = mega_meta_set_float(meta, "audio.std", preprocess->std);
     if (!code)
-        code = mega_meta_set_int(meta, "audio.length", features->length);
+        code = mega_meta_set_int(meta, "audio.length", preprocess->length);
     return mega_meta_set_result(code, "audio", err);
 }
 
-void mega_audio_normalize(const MegaAudioFeatures *features, const float *samples, size_t n,
+void mega_audio_normalize(const MegaAudioPreprocess *preprocess, const float *samples, size_t n,
                           float *out)
 {
-    const float mean = (float)features->mean;
-    const float divisor = (float)(features->std + 1e-5);
+    const float mean = (float)preprocess->mean;
+    const float divisor = (float)(preprocess->std + 1e-5);
     for (size_t i = 0; i < n; i++)
         out[i] = (samples[i] - mean) / divisor;
 }
 
 /* ---- Images --------------------------------------------------------------------------------- */
 
-static int check_image(const MegaImageFeatures *features, MegaError *err)
+static int check_image(const MegaImagePreprocess *preprocess, MegaError *err)
 {
-    if (features->channels != 1 && features->channels != 3)
+    if (preprocess->channels != 1 && preprocess->channels != 3)
         return mega_fail(err, MEGA_ERR_MODEL,
                          "metadata image.channels is %d, expected 1 (gray) or 3 (RGB)",
-                         features->channels);
-    if ((uint64_t)features->width * (uint64_t)features->height > MEGA_IMAGE_MAX_PIXELS)
+                         preprocess->channels);
+    if ((uint64_t)preprocess->width * (uint64_t)preprocess->height > MEGA_IMAGE_MAX_PIXELS)
         return mega_fail(err, MEGA_ERR_MODEL,
                          "metadata image.width and image.height are %d x %d pixels; the limit is "
                          "%u pixels",
-                         features->width, features->height, MEGA_IMAGE_MAX_PIXELS);
-    if (features->fit == MEGA_FIT_CROP &&
-        (features->resize < features->width || features->resize < features->height))
+                         preprocess->width, preprocess->height, MEGA_IMAGE_MAX_PIXELS);
+    if (preprocess->fit == MEGA_FIT_CROP &&
+        (preprocess->resize < preprocess->width || preprocess->resize < preprocess->height))
         return mega_fail(err, MEGA_ERR_MODEL,
                          "metadata image.resize is %d, smaller than the crop of %d x %d pixels",
-                         features->resize, features->width, features->height);
+                         preprocess->resize, preprocess->width, preprocess->height);
     return 0;
 }
 
-int mega_image_features_read(MegaImageFeatures *out, const MegaMeta *meta, MegaError *err)
+int mega_image_preprocess_read(MegaImagePreprocess *out, const MegaMeta *meta, MegaError *err)
 {
-    MegaImageFeatures features = {0};
+    MegaImagePreprocess preprocess = {0};
     int fit = 0, order = 0;
-    int code = get_int(meta, "image.channels", 1, 3, &features.channels, err);
+    int code = get_int(meta, "image.channels", 1, 3, &preprocess.channels, err);
     if (!code)
-        code = get_int(meta, "image.width", 1, MEGA_IMAGE_MAX_SIDE, &features.width, err);
+        code = get_int(meta, "image.width", 1, MEGA_IMAGE_MAX_SIDE, &preprocess.width, err);
     if (!code)
-        code = get_int(meta, "image.height", 1, MEGA_IMAGE_MAX_SIDE, &features.height, err);
+        code = get_int(meta, "image.height", 1, MEGA_IMAGE_MAX_SIDE, &preprocess.height, err);
     if (!code)
         code = mega_meta_get_name(meta, "image.fit", fit_names, COUNT(fit_names), &fit, err);
-    features.fit = (MegaImageFit)fit;
-    if (!code && features.fit == MEGA_FIT_CROP)
-        code = get_int(meta, "image.resize", 1, MEGA_IMAGE_MAX_SIDE, &features.resize, err);
+    preprocess.fit = (MegaImageFit)fit;
+    if (!code && preprocess.fit == MEGA_FIT_CROP)
+        code = get_int(meta, "image.resize", 1, MEGA_IMAGE_MAX_SIDE, &preprocess.resize, err);
     if (!code)
-        code = check_image(&features, err);
+        code = check_image(&preprocess, err);
     if (!code && mega_meta_find(meta, "image.order"))
         code =
             mega_meta_get_name(meta, "image.order", order_names, COUNT(order_names), &order, err);
-    features.bit_reversed = order == 1;
+    preprocess.bit_reversed = order == 1;
     if (!code)
-        code = get_channels(meta, "image.mean", features.channels, check_mean, features.mean, err);
+        code =
+            get_channels(meta, "image.mean", preprocess.channels, check_mean, preprocess.mean, err);
     if (!code)
-        code = get_channels(meta, "image.std", features.channels, check_std, features.std, err);
-    *out = features;
+        code = get_channels(meta, "image.std", preprocess.channels, check_std, preprocess.std, err);
+    *out = preprocess;
     return code;
 }
 
-int mega_image_features_write(const MegaImageFeatures *features, MegaMeta *meta, MegaError *err)
+int mega_image_preprocess_write(const MegaImagePreprocess *preprocess, MegaMeta *meta,
+                                MegaError *err)
 {
     double mean[3] = {0}, std[3] = {0};
-    int code = check_image(features, err);
+    int code = check_image(preprocess, err);
     if (code)
         return code;
-    const size_t channels = (size_t)features->channels;
+    const size_t channels = (size_t)preprocess->channels;
     for (size_t i = 0; i < channels; i++) {
-        mean[i] = (double)features->mean[i];
-        std[i] = (double)features->std[i];
+        mean[i] = (double)preprocess->mean[i];
+        std[i] = (double)preprocess->std[i];
     }
-    code = mega_meta_set_int(meta, "image.channels", features->channels);
+    code = mega_meta_set_int(meta, "image.channels", preprocess->channels);
     if (!code)
-        code = mega_meta_set_int(meta, "image.width", features->width);
+        code = mega_meta_set_int(meta, "image.width", preprocess->width);
     if (!code)
-        code = mega_meta_set_int(meta, "image.height", features->height);
+        code = mega_meta_set_int(meta, "image.height", preprocess->height);
     if (!code)
-        code = mega_meta_set_string(meta, "image.fit", fit_names[features->fit]);
-    if (!code && features->fit == MEGA_FIT_CROP)
-        code = mega_meta_set_int(meta, "image.resize", features->resize);
+        code = mega_meta_set_string(meta, "image.fit", fit_names[preprocess->fit]);
+    if (!code && preprocess->fit == MEGA_FIT_CROP)
+        code = mega_meta_set_int(meta, "image.resize", preprocess->resize);
     if (!code)
         code = mega_meta_set_floats(meta, "image.mean", mean, channels);
     if (!code)
         code = mega_meta_set_floats(meta, "image.std", std, channels);
-    if (!code && features->bit_reversed)
+    if (!code && preprocess->bit_reversed)
         code = mega_meta_set_string(meta, "image.order", order_names[1]);
     return mega_meta_set_result(code, "image", err);
 }
@@ -198,12 +201,12 @@ static int half_to_even(int x)
     return x % 2 ? half + half % 2 : half;
 }
 
-static int fit_crop(const MegaImageFeatures *features, MegaImage *image, const char *name,
+static int fit_crop(const MegaImagePreprocess *preprocess, MegaImage *image, const char *name,
                     MegaError *err)
 {
     const bool wide = image->width > image->height;
     const int64_t from = wide ? image->height : image->width;
-    const int64_t to = features->resize;
+    const int64_t to = preprocess->resize;
     const int64_t width = wide ? to * image->width / from : to;
     const int64_t height = wide ? to : to * image->height / from;
     if ((uint64_t)(width * height) > MEGA_IMAGE_MAX_PIXELS || width > MEGA_IMAGE_MAX_SIDE ||
@@ -211,32 +214,32 @@ static int fit_crop(const MegaImageFeatures *features, MegaImage *image, const c
         return mega_fail(err, MEGA_ERR_INPUT,
                          "%s is %d x %d pixels, too long and thin to be resized to a short side "
                          "of %d; cut it to the part that matters",
-                         name, image->width, image->height, features->resize);
+                         name, image->width, image->height, preprocess->resize);
     int code = mega_image_resize(image, (int)width, (int)height, err);
     if (code)
         return code;
-    return mega_image_crop(image, half_to_even((int)width - features->width),
-                           half_to_even((int)height - features->height), features->width,
-                           features->height, err);
+    return mega_image_crop(image, half_to_even((int)width - preprocess->width),
+                           half_to_even((int)height - preprocess->height), preprocess->width,
+                           preprocess->height, err);
 }
 
-int mega_image_fit(const MegaImageFeatures *features, MegaImage *image, const char *name,
+int mega_image_fit(const MegaImagePreprocess *preprocess, MegaImage *image, const char *name,
                    MegaError *err)
 {
-    if (features->fit == MEGA_FIT_EXACT &&
-        (image->width != features->width || image->height != features->height))
+    if (preprocess->fit == MEGA_FIT_EXACT &&
+        (image->width != preprocess->width || image->height != preprocess->height))
         return mega_fail(err, MEGA_ERR_INPUT,
                          "%s is %d x %d pixels; this model takes images of exactly %d x %d", name,
-                         image->width, image->height, features->width, features->height);
+                         image->width, image->height, preprocess->width, preprocess->height);
     /* Conversion to gray comes before resizing, as in the original. Expanding gray to three
      * channels gives the same picture before and after resizing, and takes less memory
      * afterwards. */
-    int code = features->channels == 1 ? mega_image_convert(image, 1, err) : 0;
-    if (!code && features->fit == MEGA_FIT_STRETCH)
-        code = mega_image_resize(image, features->width, features->height, err);
-    if (!code && features->fit == MEGA_FIT_CROP)
-        code = fit_crop(features, image, name, err);
-    return code ? code : mega_image_convert(image, features->channels, err);
+    int code = preprocess->channels == 1 ? mega_image_convert(image, 1, err) : 0;
+    if (!code && preprocess->fit == MEGA_FIT_STRETCH)
+        code = mega_image_resize(image, preprocess->width, preprocess->height, err);
+    if (!code && preprocess->fit == MEGA_FIT_CROP)
+        code = fit_crop(preprocess, image, name, err);
+    return code ? code : mega_image_convert(image, preprocess->channels, err);
 }
 
 /* Returns a number of so many bits in the opposite order. */
@@ -248,22 +251,22 @@ static size_t reversed_bits(size_t number, int bits)
     return out;
 }
 
-void mega_image_normalize(const MegaImageFeatures *features, const uint8_t *pixels, float *out)
+void mega_image_normalize(const MegaImagePreprocess *preprocess, const uint8_t *pixels, float *out)
 {
-    const size_t channels = (size_t)features->channels;
-    const size_t count = (size_t)features->width * (size_t)features->height;
+    const size_t channels = (size_t)preprocess->channels;
+    const size_t count = (size_t)preprocess->width * (size_t)preprocess->height;
     int bits = 0;
     while ((size_t)1 << bits < count)
         bits++;
     for (size_t i = 0, number = 0; i < count; i++, number++) {
         size_t pixel = i;
-        if (features->bit_reversed)
+        if (preprocess->bit_reversed)
             while ((pixel = reversed_bits(number, bits)) >= count)
                 number++;
         for (size_t c = 0; c < channels; c++) {
             const float value = (float)pixels[pixel * channels + c] / 255.0f;
-            out[features->interleaved ? i * channels + c : c * count + i] =
-                (value - features->mean[c]) / features->std[c];
+            out[preprocess->interleaved ? i * channels + c : c * count + i] =
+                (value - preprocess->mean[c]) / preprocess->std[c];
         }
     }
 }

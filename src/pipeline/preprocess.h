@@ -15,12 +15,12 @@
 
 /* The metadata audio.sample_rate, audio.mean, audio.std and audio.length (MODEL.md, "Sequences,
  * inputs and search"). */
-typedef struct MegaAudioFeatures {
+typedef struct MegaAudioPreprocess {
     int sample_rate;  /* Hz */
     double mean, std; /* of samples in [-1, 1) */
     int64_t
         length; /* samples per clip, shorter ones padded with silence, longer ones cut; 0: any */
-} MegaAudioFeatures;
+} MegaAudioPreprocess;
 
 typedef enum MegaImageFit {
     MEGA_FIT_EXACT,   /* the size must match */
@@ -30,7 +30,7 @@ typedef enum MegaImageFit {
 #define MEGA_FIT_COUNT (MEGA_FIT_CROP + 1)
 
 /* The metadata image.channels, .width, .height, .mean, .std, .fit and .resize. */
-typedef struct MegaImageFeatures {
+typedef struct MegaImagePreprocess {
     int channels; /* 1 gray, 3 RGB */
     int width, height;
     MegaImageFit fit;
@@ -40,25 +40,27 @@ typedef struct MegaImageFeatures {
      * numbers with their bits reversed, "bit_reversed"; without that key, pixels come row by row */
     bool bit_reversed;
     bool interleaved; /* a position has all channels of its pixel; not in the metadata */
-} MegaImageFeatures;
+} MegaImagePreprocess;
 
-int mega_audio_features_read(MegaAudioFeatures *out, const MegaMeta *meta, MegaError *err);
-int mega_audio_features_write(const MegaAudioFeatures *features, MegaMeta *meta, MegaError *err);
-int mega_image_features_read(MegaImageFeatures *out, const MegaMeta *meta, MegaError *err);
-int mega_image_features_write(const MegaImageFeatures *features, MegaMeta *meta, MegaError *err);
+int mega_audio_preprocess_read(MegaAudioPreprocess *out, const MegaMeta *meta, MegaError *err);
+int mega_audio_preprocess_write(const MegaAudioPreprocess *preprocess, MegaMeta *meta,
+                                MegaError *err);
+int mega_image_preprocess_read(MegaImagePreprocess *out, const MegaMeta *meta, MegaError *err);
+int mega_image_preprocess_write(const MegaImagePreprocess *preprocess, MegaMeta *meta,
+                                MegaError *err);
 
 /* Converts an image to gray or RGB as the model wants, then resizes or crops it to the model's
  * size, with the functions of image.h. Messages call it `name`. MEGA_FIT_CROP follows torchvision:
  * the long side becomes resize * long / short, rounded down; the crop starts at round((size - crop)
  * / 2), with ties to even. */
-int mega_image_fit(const MegaImageFeatures *features, MegaImage *image, const char *name,
+int mega_image_fit(const MegaImagePreprocess *preprocess, MegaImage *image, const char *name,
                    MegaError *err);
 
 /* Computes (x - mean) / (std + 1e-5) in float32, as the original does. out may be samples. */
-void mega_audio_normalize(const MegaAudioFeatures *features, const float *samples, size_t n,
+void mega_audio_normalize(const MegaAudioPreprocess *preprocess, const float *samples, size_t n,
                           float *out);
 /* Computes (v / 255 - mean) / std of pixels [height][width][channels] in 0 ... 255. out is planar,
  * [channels][height][width], or with `interleaved` [pixels][channels]. */
-void mega_image_normalize(const MegaImageFeatures *features, const uint8_t *pixels, float *out);
+void mega_image_normalize(const MegaImagePreprocess *preprocess, const uint8_t *pixels, float *out);
 
 #endif

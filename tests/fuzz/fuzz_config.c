@@ -73,14 +73,14 @@ static void read_back(const MegaMeta *meta, const char *text)
 {
     MegaError err = {0};
     MegaConfig config;
-    MegaAudioFeatures audio;
-    MegaImageFeatures image;
+    MegaAudioPreprocess audio;
+    MegaImagePreprocess image;
     int code = mega_config_read(&config, meta, &err);
     fuzz_check_error(code, err.text);
     if (code) /* written metadata can be read */
         __builtin_trap();
-    fuzz_check_error(mega_audio_features_read(&audio, meta, &err), err.text);
-    fuzz_check_error(mega_image_features_read(&image, meta, &err), err.text);
+    fuzz_check_error(mega_audio_preprocess_read(&audio, meta, &err), err.text);
+    fuzz_check_error(mega_image_preprocess_read(&image, meta, &err), err.text);
     use_text(meta, text);
 }
 

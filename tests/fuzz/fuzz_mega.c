@@ -127,14 +127,14 @@ static void load_model(const uint8_t *data, size_t size)
 {
     MegaError err = {0};
     MegaModel *model = NULL;
-    MegaAudioFeatures audio;
-    MegaImageFeatures image;
+    MegaAudioPreprocess audio;
+    MegaImagePreprocess image;
     int code = mega_model_from_memory(&model, data, size, &err);
     fuzz_check_error(code, err.text);
     if (!code) {
         const MegaMeta *meta = mega_model_meta(model);
-        fuzz_check_error(mega_audio_features_read(&audio, meta, &err), err.text);
-        fuzz_check_error(mega_image_features_read(&image, meta, &err), err.text);
+        fuzz_check_error(mega_audio_preprocess_read(&audio, meta, &err), err.text);
+        fuzz_check_error(mega_image_preprocess_read(&image, meta, &err), err.text);
         use_text(meta, MEGA_TOKENIZER_SOURCE, &err);
         use_text(meta, MEGA_TOKENIZER_TARGET, &err);
         if (mega_config_has_head(mega_model_config(model)))

@@ -60,23 +60,23 @@ static void use_text(const Run *run, MegaTokenizerSide side)
 
 static void use_picture(const Run *run)
 {
-    MegaImageFeatures features;
+    MegaImagePreprocess preprocess;
     MegaError err = {0};
     MegaImage image = {.width = 1 + roll(run->dice, 90), .height = 1 + roll(run->dice, 90),
                        .channels = PICK(run->dice, 1, 3)};
-    int code = mega_image_features_read(&features, mega_model_meta(run->model), &err);
+    int code = mega_image_preprocess_read(&preprocess, mega_model_meta(run->model), &err);
     fuzz_check_error(code, err.text);
     if (code)
         return;
     size_t size = (size_t)image.width * (size_t)image.height * (size_t)image.channels;
     image.pixels = malloc(size);
     memset(image.pixels, roll(run->dice, 256), size);
-    code = mega_image_fit(&features, &image, "picture", &err);
+    code = mega_image_fit(&preprocess, &image, "picture", &err);
     fuzz_check_error(code, err.text);
     if (!code) {
-        size_t values = (size_t)features.width * (size_t)features.height;
-        float *out = malloc(values * (size_t)features.channels * sizeof *out);
-        mega_image_normalize(&features, image.pixels, out);
+        size_t values = (size_t)preprocess.width * (size_t)preprocess.height;
+        float *out = malloc(values * (size_t)preprocess.channels * sizeof *out);
+        mega_image_normalize(&preprocess, image.pixels, out);
         free(out);
     }
     mega_image_free(&image);

@@ -32,16 +32,16 @@ static void encode_ids(const MegaMeta *meta, const char *text, int rows)
 {
     MegaError err = {0};
     MegaVocab *vocab = NULL;
-    MegaTextFeatures features;
+    MegaTextPreprocess preprocess;
     int32_t *ids = NULL;
     size_t count = 0;
     int code = mega_vocab_from_meta(&vocab, meta, MEGA_VOCAB_KEY, &err);
     if (!code)
-        code = mega_text_features_read(&features, meta, &err);
+        code = mega_text_preprocess_read(&preprocess, meta, &err);
     fuzz_check_error(code, err.text);
     if (code) /* nothing that was written is refused */
         __builtin_trap();
-    code = mega_text_encode(vocab, &features, text, strlen(text), "fuzz.txt", &ids, &count, &err);
+    code = mega_text_encode(vocab, &preprocess, text, strlen(text), "fuzz.txt", &ids, &count, &err);
     fuzz_check_error(code, err.text);
     for (size_t i = 0; i < count && !code; i++)
         check_id(ids[i], rows);

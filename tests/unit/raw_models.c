@@ -23,9 +23,9 @@ MegaModel *text_model(bool pair)
     MegaConfig config = small_config();
     config.head.pair = pair;
     MegaModel *model = random_model(&config, &random);
-    const MegaTextFeatures features = {
+    const MegaTextPreprocess preprocess = {
         .unit = MEGA_TEXT_SYMBOLS, .cls = -1, .eos = MEGA_ID_EOS, .unk = MEGA_ID_UNK};
-    assert_int_equal(mega_text_features_write(&features, meta_of(model), NULL), 0);
+    assert_int_equal(mega_text_preprocess_write(&preprocess, meta_of(model), NULL), 0);
     assert_int_equal(mega_meta_set_strings(meta_of(model), MEGA_VOCAB_KEY, symbols, 6), 0);
     return model;
 }

@@ -338,9 +338,9 @@ static int store_settings(const Hub *hub, MegaMeta *meta, MegaError *err)
     const json_t *clean = json_object_get(hub->json[HUB_CONFIG], "clean_up_tokenization_spaces");
     const json_t *most = json_object_get(hub->json[HUB_CONFIG], "model_max_length");
     const int unk = hub->special[2]; /* "unk_token" */
-    const MegaTextFeatures features = {
+    const MegaTextPreprocess preprocess = {
         .unit = MEGA_TEXT_SYMBOLS, .cls = -1, .eos = -1, .unk = unk < 0 ? 0 : unk};
-    int code = mega_text_features_write(&features, meta, err);
+    int code = mega_text_preprocess_write(&preprocess, meta, err);
     if (code)
         return code;
     code = mega_meta_set_string(meta, "text.tokenizer", "byte_bpe");

@@ -266,7 +266,7 @@ static int store_added(const Tokens *tokens, MegaMeta *meta, MegaTextUnit unit, 
 
 int hub_units_import(MegaMeta *meta, const MetadataOptions *options, int rows, MegaError *err)
 {
-    const MegaTextFeatures features = {
+    const MegaTextPreprocess preprocess = {
         .unit = options->text_unit >= 0 ? (MegaTextUnit)options->text_unit : MEGA_TEXT_SYMBOLS,
         .cls = -1,
         .eos = -1};
@@ -283,7 +283,7 @@ int hub_units_import(MegaMeta *meta, const MetadataOptions *options, int rows, M
     if (!code && !post.single.count)
         post.single.pieces[post.single.count++] = (MegaTemplatePiece){MEGA_PIECE_A, 0};
     if (!code)
-        code = mega_text_features_write(&features, meta, err);
+        code = mega_text_preprocess_write(&preprocess, meta, err);
     if (!code)
         code = mega_meta_set_result(mega_meta_set_string(meta, "text.tokenizer", "units"), "text",
                                     err);
@@ -293,11 +293,11 @@ int hub_units_import(MegaMeta *meta, const MetadataOptions *options, int rows, M
         code = mega_meta_set_result(
             mega_meta_set_string(meta, "text.case", options->upper ? "upper" : "lower"), "text",
             err);
-    if (!code && features.unit == MEGA_TEXT_CHARACTERS && !options->unknown_each)
+    if (!code && preprocess.unit == MEGA_TEXT_CHARACTERS && !options->unknown_each)
         code =
             mega_meta_set_result(mega_meta_set_bool(meta, "text.fuse_unknown", true), "text", err);
     if (!code)
-        code = store_added(&tokens, meta, features.unit, err);
+        code = store_added(&tokens, meta, preprocess.unit, err);
     if (!code)
         code = mega_post_processor_write(&post, meta, err);
     free_tokens(&tokens);

@@ -258,7 +258,7 @@ static int numbers(const json_t *value, double *out, int capacity)
 static int write_audio(MegaMeta *meta, const MetadataOptions *options, const json_t *args,
                        int positions, MegaError *err)
 {
-    MegaAudioFeatures audio = {0};
+    MegaAudioPreprocess audio = {0};
     int rate = (int)options->audio_rate, length = (int)options->audio_length, code = 0;
     audio.mean = isnan(options->audio_mean) ? argument_number(args, "audio_mean", NULL, NAN)
                                             : options->audio_mean;
@@ -278,10 +278,10 @@ static int write_audio(MegaMeta *meta, const MetadataOptions *options, const jso
              "cannot read recordings");
         return 0;
     }
-    return mega_audio_features_write(&audio, meta, err);
+    return mega_audio_preprocess_write(&audio, meta, err);
 }
 
-int metadata_image_fit(MegaImageFeatures *image, const json_t *args, MegaError *err)
+int metadata_image_fit(MegaImagePreprocess *image, const json_t *args, MegaError *err)
 {
     const char *fit = argument_string(args, "image_fit", NULL);
     if (!fit || strcmp(fit, "exact") == 0)
@@ -295,8 +295,8 @@ int metadata_image_fit(MegaImageFeatures *image, const json_t *args, MegaError *
 
 /* Fills in mean and deviation of the pixels from the options or else the checkpoint's arguments, or
  * else the defaults, which have one number for each channel. */
-static int fill_pixels(MegaImageFeatures *image, const MetadataOptions *options, const json_t *args,
-                       const double *mean, const double *std)
+static int fill_pixels(MegaImagePreprocess *image, const MetadataOptions *options,
+                       const json_t *args, const double *mean, const double *std)
 {
     double means[4] = {mean[0], mean[1], mean[2]}, stds[4] = {std[0], std[1], std[2]}, pair[2];
     int mean_count = image->channels, std_count = image->channels;
@@ -337,7 +337,7 @@ static int write_image(MegaMeta *meta, const MetadataOptions *options,
                         imagenet_std[] = {0.229, 0.224, 0.225};
     static const double gray_mean[] = {0.5, 0.5, 0.5}, gray_std[] = {0.5, 0.5, 0.5};
     const MegaEmbedConfig *embed = &architecture->config.embed;
-    MegaImageFeatures image = {.channels = 1, .fit = MEGA_FIT_EXACT};
+    MegaImagePreprocess image = {.channels = 1, .fit = MEGA_FIT_EXACT};
     bool patches = embed->kind == MEGA_EMBED_PATCHES;
     if (patches) {
         /* ImageNet's protocol resizes the short side to 8/7 of the size and crops the centre. Small
@@ -370,16 +370,18 @@ static int write_image(MegaMeta *meta, const MetadataOptions *options,
                          "the pixels' mean and deviation must be one number, "
                          "or %d",
                          image.channels);
-    return mega_image_features_write(&image, meta, err);
+    return mega_image_preprocess_write(&image, meta, err);
 }
 
 static int write_text(MegaMeta *meta, const MetadataOptions *options,
                       const Architecture *architecture, const json_t *args, MegaError *err)
 {
     const MegaConfig *config = &architecture->config;
-    MegaTextFeatures text = {.unit = options->text_unit >= 0 ? (MegaTextUnit)options->text_unit
-                                                             : MEGA_TEXT_SYMBOLS,
-                             .cls = -1, .eos = MEGA_ID_EOS, .unk = MEGA_ID_UNK};
+    MegaTextPreprocess text = {.unit = options->text_unit >= 0 ? (MegaTextUnit)options->text_unit
+                                                               : MEGA_TEXT_SYMBOLS,
+                               .cls = -1,
+                               .eos = MEGA_ID_EOS,
+                               .unk = MEGA_ID_UNK};
     MegaVocab *vocab = NULL;
     if (!options->dict) {
         metadata_note(options, "no --dict: the model takes token ids only, not text");
@@ -411,7 +413,7 @@ static int write_text(MegaMeta *meta, const MetadataOptions *options,
     if (!code)
         code = mega_vocab_write(vocab, meta, MEGA_VOCAB_KEY, err);
     if (!code)
-        code = mega_text_features_write(&text, meta, err);
+        code = mega_text_preprocess_write(&text, meta, err);
     mega_vocab_free(vocab);
     return code;
 }

@@ -104,10 +104,10 @@ static int write_text(MegaMeta *meta, const MetadataOptions *options, const Mega
 {
     const json_t *data = s4_section(args, "dataset");
     const bool expressions = strcmp(data_name(args), "listops") == 0;
-    MegaTextFeatures text = {.unit = expressions ? MEGA_TEXT_SYMBOLS : MEGA_TEXT_CHARACTERS,
-                             .cls = -1,
-                             .eos = -1,
-                             .expressions = expressions};
+    MegaTextPreprocess text = {.unit = expressions ? MEGA_TEXT_SYMBOLS : MEGA_TEXT_CHARACTERS,
+                               .cls = -1,
+                               .eos = -1,
+                               .expressions = expressions};
     json_t *vocab = NULL;
     if (!options->vocab) {
         metadata_note(options, "no --vocab: the model takes token ids only, not text");
@@ -128,14 +128,14 @@ static int write_text(MegaMeta *meta, const MetadataOptions *options, const Mega
     if (!code)
         code = write_vocab(meta, vocab, err);
     if (!code)
-        code = mega_text_features_write(&text, meta, err);
+        code = mega_text_preprocess_write(&text, meta, err);
     json_decref(vocab);
     return code;
 }
 
 /* ---- Pictures ------------------------------------------------------------------------------- */
 
-static void set_statistics(MegaImageFeatures *image, const double *mean, const double *std)
+static void set_statistics(MegaImagePreprocess *image, const double *mean, const double *std)
 {
     for (int i = 0; i < image->channels; i++) {
         image->mean[i] = (float)mean[i];
@@ -145,7 +145,8 @@ static void set_statistics(MegaImageFeatures *image, const double *mean, const d
 
 /* Fills in a picture's size and statistics by the name of the data. Returns false if these are no
  * pictures. */
-static bool describe_image(MegaImageFeatures *image, const json_t *args, int channels, bool example)
+static bool describe_image(MegaImagePreprocess *image, const json_t *args, int channels,
+                           bool example)
 {
     static const double cifar_mean[] = {0.4914, 0.4822, 0.4465},
                         cifar_std[] = {0.247, 0.243, 0.261};
@@ -154,7 +155,7 @@ static bool describe_image(MegaImageFeatures *image, const json_t *args, int cha
     static const double none[] = {0, 0, 0}, one[] = {1, 1, 1}, half[] = {0.5, 0.5, 0.5};
     const json_t *data = s4_section(args, "dataset");
     const char *name = example ? "cifar" : data_name(args);
-    *image = (MegaImageFeatures){.channels = channels, .fit = MEGA_FIT_EXACT};
+    *image = (MegaImagePreprocess){.channels = channels, .fit = MEGA_FIT_EXACT};
     if (strcmp(name, "cifar") == 0) {
         image->width = image->height = 32;
         set_statistics(image, channels == 1 ? gray_mean : cifar_mean,
@@ -177,7 +178,7 @@ static bool describe_image(MegaImageFeatures *image, const json_t *args, int cha
 }
 
 /* Options override the statistics of the data. */
-static int override_statistics(MegaImageFeatures *image, const MetadataOptions *options,
+static int override_statistics(MegaImagePreprocess *image, const MetadataOptions *options,
                                MegaError *err)
 {
     const struct {
@@ -197,13 +198,13 @@ static int override_statistics(MegaImageFeatures *image, const MetadataOptions *
     return 0;
 }
 
-static int write_image(MegaMeta *meta, const MetadataOptions *options, MegaImageFeatures *image,
+static int write_image(MegaMeta *meta, const MetadataOptions *options, MegaImagePreprocess *image,
                        const json_t *args, MegaError *err)
 {
     int code = override_statistics(image, options, err);
     if (!code)
         code = metadata_image_fit(image, args, err);
-    return code ? code : mega_image_features_write(image, meta, err);
+    return code ? code : mega_image_preprocess_write(image, meta, err);
 }
 
 /* ---- Sound ---------------------------------------------------------------------------------- */
@@ -230,7 +231,7 @@ static int write_commands(MegaMeta *meta, const json_t *args, int classes, MegaE
 static int write_sound(MegaMeta *meta, const MetadataOptions *options, const json_t *args,
                        int classes, MegaError *err)
 {
-    MegaAudioFeatures audio = {0};
+    MegaAudioPreprocess audio = {0};
     int length = (int)options->audio_length, code;
     code = argument_integer(args, "sample_rate", NULL, 16000, &audio.sample_rate, err);
     if (!code && length < 0)
@@ -252,7 +253,7 @@ static int write_sound(MegaMeta *meta, const MetadataOptions *options, const jso
                      "cannot read recordings");
         return 0;
     }
-    return mega_audio_features_write(&audio, meta, err);
+    return mega_audio_preprocess_write(&audio, meta, err);
 }
 
 int write_s4_inputs(MegaMeta *meta, const MetadataOptions *options,
@@ -261,7 +262,7 @@ int write_s4_inputs(MegaMeta *meta, const MetadataOptions *options,
     const MegaConfig *config = &architecture->config;
     const bool example = strstr(architecture->family, "example") != NULL;
     const int channels = config->embed.kind == MEGA_EMBED_FRAMES ? config->embed.frame_length : 1;
-    MegaImageFeatures image;
+    MegaImagePreprocess image;
     if (mega_config_input_kind(config) == MEGA_INPUT_TOKENS)
         return write_text(meta, options, config, args, err);
     const bool sound = strcmp(data_name(args), "sc") == 0 ||

@@ -268,7 +268,7 @@ static void bpe_is_linear(void **state)
 
 typedef struct Encoder {
     MegaVocab *vocab;
-    MegaTextFeatures features;
+    MegaTextPreprocess preprocess;
     MegaTextRules rules;
 } Encoder;
 
@@ -281,7 +281,7 @@ static int through_encoder(const void *object, const MegaBuffer *text, MegaError
     mega_put_bytes(&copy, text->data, text->size);
     int code = mega_text_clean(&copy, "text", &encoder->rules, NULL, err);
     if (!code)
-        code = mega_text_encode(encoder->vocab, &encoder->features, (const char *)copy.data,
+        code = mega_text_encode(encoder->vocab, &encoder->preprocess, (const char *)copy.data,
                                 copy.size, "text", &ids, &count, err);
     free(ids);
     mega_buffer_free(&copy);
@@ -294,18 +294,18 @@ static void encoding_is_linear(void **state)
     char path[] = "/tmp/mega-growth-XXXXXX";
     const int fd = mkstemp(path);
     Encoder encoder = {
-        .features = {.cls = -1, .eos = MEGA_ID_EOS, .unk = MEGA_ID_UNK},
+        .preprocess = {.cls = -1, .eos = MEGA_ID_EOS, .unk = MEGA_ID_UNK},
         .rules = {.what = "a text", .bytes = MEGA_TEXT_REPAIRED, .marks_inside = true}};
     (void)state;
     assert_true(fd >= 0 && write(fd, "a 1\nb 1\n. 1\n97 1\n", 17) == 17);
     close(fd);
     assert_int_equal(mega_vocab_read(&encoder.vocab, path, false, NULL), 0);
     unlink(path);
-    encoder.features.unit = MEGA_TEXT_SYMBOLS;
+    encoder.preprocess.unit = MEGA_TEXT_SYMBOLS;
     check_growth(through_encoder, &encoder, "symbols");
-    encoder.features.unit = MEGA_TEXT_CHARACTERS;
+    encoder.preprocess.unit = MEGA_TEXT_CHARACTERS;
     check_growth(through_encoder, &encoder, "characters");
-    encoder.features.unit = MEGA_TEXT_BYTES;
+    encoder.preprocess.unit = MEGA_TEXT_BYTES;
     encoder.rules.bytes = MEGA_TEXT_BINARY;
     check_growth(through_encoder, &encoder, "bytes");
     mega_vocab_free(encoder.vocab);

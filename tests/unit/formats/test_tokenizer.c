@@ -607,7 +607,8 @@ static void bad_metadata_is_refused(void **state)
 static void bad_units_are_refused(void **state)
 {
     static const char *const symbols[] = {"<unk>", "A"};
-    static const MegaTextFeatures features = {.unit = MEGA_TEXT_CHARACTERS, .cls = -1, .eos = -1};
+    static const MegaTextPreprocess preprocess = {
+        .unit = MEGA_TEXT_CHARACTERS, .cls = -1, .eos = -1};
     static const struct {
         const char *key, *text;
         int64_t number;
@@ -627,7 +628,7 @@ static void bad_units_are_refused(void **state)
         MegaTokenizer *tokenizer;
         MegaError err = {0};
         assert_int_equal(mega_meta_set_strings(meta, MEGA_VOCAB_KEY, symbols, 2), 0);
-        assert_int_equal(mega_text_features_write(&features, meta, &err), 0);
+        assert_int_equal(mega_text_preprocess_write(&preprocess, meta, &err), 0);
         assert_int_equal(mega_meta_set_string(meta, "text.tokenizer", "units"), 0);
         if (cases[i].text)
             mega_meta_set_string(meta, cases[i].key, cases[i].text);

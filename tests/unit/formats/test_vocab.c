@@ -174,7 +174,7 @@ static void test_bad_dictionaries(void **state)
 static void assert_encodes(const MegaVocab *vocab, MegaTextUnit unit, const char *text, size_t size,
                            const int32_t *ids)
 {
-    const MegaTextFeatures features = {
+    const MegaTextPreprocess preprocess = {
         .unit = unit, .cls = -1, .eos = MEGA_ID_EOS, .unk = MEGA_ID_UNK};
     MegaError err = {0};
     int32_t *got = NULL;
@@ -183,7 +183,7 @@ static void assert_encodes(const MegaVocab *vocab, MegaTextUnit unit, const char
     char *copy = malloc(size ? size : 1);
     assert_non_null(copy);
     memcpy(copy, text, size);
-    if (mega_text_encode(vocab, &features, copy, size, "text", &got, &count, &err))
+    if (mega_text_encode(vocab, &preprocess, copy, size, "text", &got, &count, &err))
         fail_msg("%s", err.text);
     while (ids[expected] >= 0)
         expected++;
@@ -238,23 +238,23 @@ static void test_bytes(void **state)
 
 static void test_cls_eos_and_empty_texts(void **state)
 {
-    MegaTextFeatures features = {.unit = MEGA_TEXT_SYMBOLS, .cls = 5, .eos = -1, .unk = 3};
+    MegaTextPreprocess preprocess = {.unit = MEGA_TEXT_SYMBOLS, .cls = 5, .eos = -1, .unk = 3};
     static const MegaTextUnit units[] = {MEGA_TEXT_SYMBOLS, MEGA_TEXT_CHARACTERS, MEGA_TEXT_BYTES};
     int32_t *ids = NULL;
     size_t count = 0;
     MegaError err = {0};
     (void)state;
     MegaVocab *vocab = read_vocab("red 1\n", true);
-    assert_int_equal(mega_text_encode(vocab, &features, TEXT("red"), "a.txt", &ids, &count, NULL),
+    assert_int_equal(mega_text_encode(vocab, &preprocess, TEXT("red"), "a.txt", &ids, &count, NULL),
                      0);
     assert_int_equal(count, 2);
     assert_int_equal(ids[0], 5);
     assert_int_equal(ids[1], 4);
     free(ids);
     for (int unit = 0; unit < 3; unit++) {
-        features.unit = units[unit];
+        preprocess.unit = units[unit];
         assert_int_equal(
-            mega_text_encode(vocab, &features, TEXT("\n"), "a.txt", &ids, &count, &err),
+            mega_text_encode(vocab, &preprocess, TEXT("\n"), "a.txt", &ids, &count, &err),
             MEGA_ERR_INPUT);
         assert_null(ids);
         assert_non_null(strstr(err.text, "a.txt is empty"));
@@ -287,7 +287,7 @@ static void test_ids(void **state)
 
 /* Compares one text with its array. Returns false if there is no array of that name, or if the text
  * is empty: the original's models then read only </s> or <CLS>, while here that is an error. */
-static bool compare_text(const MegaVocab *vocab, const MegaTextFeatures *features,
+static bool compare_text(const MegaVocab *vocab, const MegaTextPreprocess *preprocess,
                          const char *text_name, const char *array_name)
 {
     MegaBuffer text = {0};
@@ -304,7 +304,7 @@ static bool compare_text(const MegaVocab *vocab, const MegaTextFeatures *feature
         return false;
     }
     if (mega_npy_read(&expected, array_name, &err) ||
-        mega_text_encode(vocab, features, (const char *)text.data, text.size, text_name, &ids,
+        mega_text_encode(vocab, preprocess, (const char *)text.data, text.size, text_name, &ids,
                          &count, &err))
         fail_msg("%s", err.text);
     assert_int_equal(expected.type, MEGA_NPY_I32);
@@ -334,17 +334,17 @@ static int compare_fixture(const char *folder)
         snprintf(name, sizeof name, "%s/dict.txt", folder);
         if (mega_vocab_read(&vocab, name, true, &err))
             fail_msg("%s", err.text);
-        const MegaTextFeatures features = {.unit = MEGA_TEXT_SYMBOLS,
-                                           .cls = cls ? mega_vocab_count(vocab) - 1 : -1,
-                                           .eos = MEGA_ID_EOS,
-                                           .unk = MEGA_ID_UNK};
+        const MegaTextPreprocess preprocess = {.unit = MEGA_TEXT_SYMBOLS,
+                                               .cls = cls ? mega_vocab_count(vocab) - 1 : -1,
+                                               .eos = MEGA_ID_EOS,
+                                               .unk = MEGA_ID_UNK};
         for (int input = 0; input < 10; input++) {
             snprintf(name, sizeof name, "%s/in.%d.txt", folder, input);
             snprintf(array, sizeof array, "%s/in.%d.tokens.npy", folder, input);
-            compared += compare_text(vocab, &features, name, array);
+            compared += compare_text(vocab, &preprocess, name, array);
             snprintf(name, sizeof name, "%s/in.%d.1.txt", folder, input);
             snprintf(array, sizeof array, "%s/in.%d.tokens1.npy", folder, input);
-            compared += compare_text(vocab, &features, name, array);
+            compared += compare_text(vocab, &preprocess, name, array);
         }
         mega_vocab_free(vocab);
     }
@@ -385,8 +385,8 @@ static void test_expressions_and_limits(void **state)
                                           "[MAX",  "X",     "2",     "9"};
     static const char text[] = "( ( ( [MAX 2 ) 9 ) ] ) 7";
     static const int32_t whole[] = {4, 6, 7, 5, 1, 2}, cut[] = {3, 4, 6, 2};
-    MegaTextFeatures features = {.unit = MEGA_TEXT_SYMBOLS, .cls = -1, .eos = 2, .unk = 1,
-                                 .expressions = true};
+    MegaTextPreprocess preprocess = {
+        .unit = MEGA_TEXT_SYMBOLS, .cls = -1, .eos = 2, .unk = 1, .expressions = true};
     MegaMeta *meta = mega_meta_new();
     MegaVocab *vocab = NULL;
     int32_t *ids = NULL;
@@ -394,17 +394,17 @@ static void test_expressions_and_limits(void **state)
     assert_int_equal(mega_meta_set_strings(meta, MEGA_VOCAB_KEY, symbols, 8), 0);
     assert_int_equal(mega_vocab_from_meta(&vocab, meta, MEGA_VOCAB_KEY, NULL), 0);
     assert_int_equal(
-        mega_text_encode(vocab, &features, text, strlen(text), "t", &ids, &count, NULL), 0);
+        mega_text_encode(vocab, &preprocess, text, strlen(text), "t", &ids, &count, NULL), 0);
     assert_int_equal(count, 6);
     assert_memory_equal(ids, whole, sizeof whole);
     free(ids);
-    features.cls = 3;
-    features.limit = 4;
-    assert_int_equal(mega_text_features_write(&features, meta, NULL), 0);
-    features = (MegaTextFeatures){0};
-    assert_int_equal(mega_text_features_read(&features, meta, NULL), 0);
+    preprocess.cls = 3;
+    preprocess.limit = 4;
+    assert_int_equal(mega_text_preprocess_write(&preprocess, meta, NULL), 0);
+    preprocess = (MegaTextPreprocess){0};
+    assert_int_equal(mega_text_preprocess_read(&preprocess, meta, NULL), 0);
     assert_int_equal(
-        mega_text_encode(vocab, &features, text, strlen(text), "t", &ids, &count, NULL), 0);
+        mega_text_encode(vocab, &preprocess, text, strlen(text), "t", &ids, &count, NULL), 0);
     assert_int_equal(count, 4);
     assert_memory_equal(ids, cut, sizeof cut);
     free(ids);

@@ -18,9 +18,9 @@
 static MegaModel *sound_model(int64_t length)
 {
     MegaModel *model = samples_model();
-    const MegaAudioFeatures features = {
+    const MegaAudioPreprocess preprocess = {
         .sample_rate = 1000, .mean = 0.01, .std = 0.3, .length = length};
-    assert_int_equal(mega_audio_features_write(&features, meta_of(model), NULL), 0);
+    assert_int_equal(mega_audio_preprocess_write(&preprocess, meta_of(model), NULL), 0);
     return model;
 }
 
@@ -28,13 +28,13 @@ static MegaModel *sound_model(int64_t length)
 static MegaModel *picture_model(void)
 {
     MegaModel *model = samples_model();
-    const MegaImageFeatures features = {.channels = 1,
-                                        .width = 6,
-                                        .height = 4,
-                                        .fit = MEGA_FIT_STRETCH,
-                                        .mean = {0.4f},
-                                        .std = {0.3f}};
-    assert_int_equal(mega_image_features_write(&features, meta_of(model), NULL), 0);
+    const MegaImagePreprocess preprocess = {.channels = 1,
+                                            .width = 6,
+                                            .height = 4,
+                                            .fit = MEGA_FIT_STRETCH,
+                                            .mean = {0.4f},
+                                            .std = {0.3f}};
+    assert_int_equal(mega_image_preprocess_write(&preprocess, meta_of(model), NULL), 0);
     return model;
 }
 

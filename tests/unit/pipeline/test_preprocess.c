@@ -17,7 +17,7 @@
 #include "formats/text/vocab.h"
 #include "src/pipeline/preprocess.h"
 
-static const MegaImageFeatures imagenet = {
+static const MegaImagePreprocess imagenet = {
     .channels = 3,
     .width = 64,
     .height = 64,
@@ -31,14 +31,14 @@ static const MegaImageFeatures imagenet = {
 
 static void test_audio_metadata(void **state)
 {
-    const MegaAudioFeatures written = {
+    const MegaAudioPreprocess written = {
         .sample_rate = 16000, .mean = -4.7e-06, .std = 0.0785, .length = 16000};
-    MegaAudioFeatures read;
+    MegaAudioPreprocess read;
     (void)state;
     MegaMeta *meta = mega_meta_new();
-    assert_int_equal(mega_audio_features_read(&read, meta, NULL), MEGA_ERR_MODEL);
-    assert_int_equal(mega_audio_features_write(&written, meta, NULL), 0);
-    assert_int_equal(mega_audio_features_read(&read, meta, NULL), 0);
+    assert_int_equal(mega_audio_preprocess_read(&read, meta, NULL), MEGA_ERR_MODEL);
+    assert_int_equal(mega_audio_preprocess_write(&written, meta, NULL), 0);
+    assert_int_equal(mega_audio_preprocess_read(&read, meta, NULL), 0);
     assert_int_equal(read.sample_rate, 16000);
     assert_int_equal(read.length, 16000);
     assert_true(read.mean == written.mean && read.std == written.std);
@@ -47,14 +47,14 @@ static void test_audio_metadata(void **state)
 
 static void test_image_metadata(void **state)
 {
-    MegaImageFeatures read;
+    MegaImagePreprocess read;
     (void)state;
     MegaMeta *meta = mega_meta_new();
     for (int fit = MEGA_FIT_EXACT; fit <= MEGA_FIT_CROP; fit++) {
-        MegaImageFeatures written = imagenet;
+        MegaImagePreprocess written = imagenet;
         written.fit = (MegaImageFit)fit;
-        assert_int_equal(mega_image_features_write(&written, meta, NULL), 0);
-        assert_int_equal(mega_image_features_read(&read, meta, NULL), 0);
+        assert_int_equal(mega_image_preprocess_write(&written, meta, NULL), 0);
+        assert_int_equal(mega_image_preprocess_read(&read, meta, NULL), 0);
         assert_int_equal(read.fit, fit);
         assert_int_equal(read.resize, fit == MEGA_FIT_CROP ? 73 : 0);
         assert_int_equal(read.channels * 1000000 + read.width * 1000 + read.height, 3064064);
@@ -66,12 +66,12 @@ static void test_image_metadata(void **state)
 
 static void test_text_metadata(void **state)
 {
-    const MegaTextFeatures written = {.unit = MEGA_TEXT_BYTES, .cls = 32, .eos = -1, .unk = 3};
-    MegaTextFeatures read;
+    const MegaTextPreprocess written = {.unit = MEGA_TEXT_BYTES, .cls = 32, .eos = -1, .unk = 3};
+    MegaTextPreprocess read;
     (void)state;
     MegaMeta *meta = mega_meta_new();
-    assert_int_equal(mega_text_features_write(&written, meta, NULL), 0);
-    assert_int_equal(mega_text_features_read(&read, meta, NULL), 0);
+    assert_int_equal(mega_text_preprocess_write(&written, meta, NULL), 0);
+    assert_int_equal(mega_text_preprocess_read(&read, meta, NULL), 0);
     assert_memory_equal(&read, &written, sizeof read);
     mega_meta_free(meta);
 }
@@ -95,23 +95,23 @@ static void test_wrong_values_are_refused(void **state)
     };
     (void)state;
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
-        MegaAudioFeatures audio = {.sample_rate = 16000, .std = 1};
-        MegaImageFeatures image = imagenet;
-        MegaTextFeatures text = {.cls = -1, .eos = 2, .unk = 3};
+        MegaAudioPreprocess audio = {.sample_rate = 16000, .std = 1};
+        MegaImagePreprocess image = imagenet;
+        MegaTextPreprocess text = {.cls = -1, .eos = 2, .unk = 3};
         MegaError err = {0};
         MegaMeta *meta = mega_meta_new();
         const double number = wrong[i].number;
-        assert_int_equal(mega_audio_features_write(&audio, meta, NULL), 0);
-        assert_int_equal(mega_image_features_write(&image, meta, NULL), 0);
-        assert_int_equal(mega_text_features_write(&text, meta, NULL), 0);
+        assert_int_equal(mega_audio_preprocess_write(&audio, meta, NULL), 0);
+        assert_int_equal(mega_image_preprocess_write(&image, meta, NULL), 0);
+        assert_int_equal(mega_text_preprocess_write(&text, meta, NULL), 0);
         assert_int_equal(wrong[i].text ? mega_meta_set_string(meta, wrong[i].key, wrong[i].text)
                          : number == floor(number) && fabs(number) < 1e10
                              ? mega_meta_set_int(meta, wrong[i].key, (int64_t)number)
                              : mega_meta_set_float(meta, wrong[i].key, number),
                          0);
-        const int codes[] = {mega_audio_features_read(&audio, meta, &err),
-                             mega_image_features_read(&image, meta, &err),
-                             mega_text_features_read(&text, meta, &err)};
+        const int codes[] = {mega_audio_preprocess_read(&audio, meta, &err),
+                             mega_image_preprocess_read(&image, meta, &err),
+                             mega_text_preprocess_read(&text, meta, &err)};
         if (codes[0] + codes[1] + codes[2] != MEGA_ERR_MODEL)
             fail_msg("%s = %g \"%s\" was not refused", wrong[i].key, number,
                      wrong[i].text ? wrong[i].text : "");
@@ -142,19 +142,20 @@ static void test_fit(void **state)
     (void)state;
     MegaError err = {0};
     MegaImage image = new_image(13, 9, 3);
-    MegaImageFeatures features = {.channels = 1, .width = 13, .height = 8, .fit = MEGA_FIT_EXACT};
-    assert_int_equal(mega_image_fit(&features, &image, "a.png", &err), MEGA_ERR_INPUT);
+    MegaImagePreprocess preprocess = {
+        .channels = 1, .width = 13, .height = 8, .fit = MEGA_FIT_EXACT};
+    assert_int_equal(mega_image_fit(&preprocess, &image, "a.png", &err), MEGA_ERR_INPUT);
     assert_non_null(strstr(err.text, "a.png is 13 x 9 pixels"));
-    features.height = 9;
-    assert_int_equal(mega_image_fit(&features, &image, "a.png", &err), 0);
+    preprocess.height = 9;
+    assert_int_equal(mega_image_fit(&preprocess, &image, "a.png", &err), 0);
     assert_int_equal(image.channels, 1);
     assert_int_equal(image.pixels[0], (0 * 19595 + 1 * 38470 + 2 * 7471 + 0x8000) >> 16);
     mega_image_free(&image);
 
     image = new_image(13, 9, 1);
-    features =
-        (MegaImageFeatures){.channels = 3, .width = 5, .height = 20, .fit = MEGA_FIT_STRETCH};
-    assert_int_equal(mega_image_fit(&features, &image, "a.png", &err), 0);
+    preprocess =
+        (MegaImagePreprocess){.channels = 3, .width = 5, .height = 20, .fit = MEGA_FIT_STRETCH};
+    assert_int_equal(mega_image_fit(&preprocess, &image, "a.png", &err), 0);
     assert_int_equal(image.width * 1000 + image.height * 10 + image.channels, 5203);
     mega_image_free(&image);
 }
@@ -168,10 +169,10 @@ static void test_centre_crop(void **state)
     (void)state;
     for (size_t i = 0; i < 3; i++) {
         const int width = cases[i][0], height = cases[i][1];
-        const MegaImageFeatures features = {
+        const MegaImagePreprocess preprocess = {
             .channels = 1, .width = width, .height = height, .fit = MEGA_FIT_CROP, .resize = 9};
         MegaImage image = new_image(13, 9, 1);
-        assert_int_equal(mega_image_fit(&features, &image, "a.png", NULL), 0);
+        assert_int_equal(mega_image_fit(&preprocess, &image, "a.png", NULL), 0);
         assert_int_equal(image.width, width);
         assert_int_equal(image.height, height);
         assert_int_equal(image.pixels[0], 16 * cases[i][3] + cases[i][2]);
@@ -181,12 +182,12 @@ static void test_centre_crop(void **state)
 
 static void test_thin_images_are_refused(void **state)
 {
-    const MegaImageFeatures features = {
+    const MegaImagePreprocess preprocess = {
         .channels = 1, .width = 224, .height = 224, .fit = MEGA_FIT_CROP, .resize = 256};
     MegaError err = {0};
     (void)state;
     MegaImage image = new_image(1, 2000, 1);
-    assert_int_equal(mega_image_fit(&features, &image, "a.png", &err), MEGA_ERR_INPUT);
+    assert_int_equal(mega_image_fit(&preprocess, &image, "a.png", &err), MEGA_ERR_INPUT);
     assert_non_null(strstr(err.text, "too long and thin"));
     mega_image_free(&image);
 }
@@ -195,14 +196,14 @@ static void test_pixels_become_planar(void **state)
 {
     const uint8_t pixels[] = {0, 51, 255, 255, 0, 102}; /* two RGB pixels side by side */
     const float expected[] = {-0.5f / 0.25f, 0.5f / 0.25f, 0.2f / 0.5f, 0.0f, 0.75f, 0.15f};
-    const MegaImageFeatures features = {.channels = 3,
-                                        .width = 2,
-                                        .height = 1,
-                                        .mean = {0.5f, 0.0f, 0.25f},
-                                        .std = {0.25f, 0.5f, 1.0f}};
+    const MegaImagePreprocess preprocess = {.channels = 3,
+                                            .width = 2,
+                                            .height = 1,
+                                            .mean = {0.5f, 0.0f, 0.25f},
+                                            .std = {0.25f, 0.5f, 1.0f}};
     float out[6];
     (void)state;
-    mega_image_normalize(&features, pixels, out);
+    mega_image_normalize(&preprocess, pixels, out);
     assert_close_f32(out, expected, 6, 1e-6);
 }
 
@@ -229,7 +230,7 @@ static MegaNpy read_values(const char *name, int input)
 
 static void test_recordings_of_the_original(void **state)
 {
-    const MegaAudioFeatures features = {.sample_rate = 16000, .mean = -4.7e-06, .std = 0.0785};
+    const MegaAudioPreprocess preprocess = {.sample_rate = 16000, .mean = -4.7e-06, .std = 0.0785};
     (void)state;
     if (!fixtures())
         skip();
@@ -249,7 +250,7 @@ static void test_recordings_of_the_original(void **state)
             assert_int_equal(mega_audio_read(audio, samples + count, room, &got, &err), 0);
         }
         assert_int_equal(count, values.elements);
-        mega_audio_normalize(&features, samples, count, samples);
+        mega_audio_normalize(&preprocess, samples, count, samples);
         assert_close_f32(samples, values.f32, count, 1e-6);
         mega_audio_close(audio);
         mega_npy_free(&values);
@@ -274,10 +275,10 @@ static void test_images_of_the_original(void **state)
     if (!fixtures())
         skip();
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        MegaImageFeatures features = {
+        MegaImagePreprocess preprocess = {
             .channels = cases[i].channels, .width = cases[i].size, .height = cases[i].size};
-        memcpy(features.mean, cases[i].mean, sizeof cases[i].mean);
-        memcpy(features.std, cases[i].std, sizeof cases[i].std);
+        memcpy(preprocess.mean, cases[i].mean, sizeof cases[i].mean);
+        memcpy(preprocess.std, cases[i].std, sizeof cases[i].std);
         for (int input = cases[i].first; input <= cases[i].last; input++) {
             char path[512];
             MegaNpy values = read_values(cases[i].name, input);
@@ -285,13 +286,13 @@ static void test_images_of_the_original(void **state)
             MegaError err = {0};
             snprintf(path, sizeof path, "%s/%s/in.%d.png", fixtures(), cases[i].name, input);
             if (mega_image_open(&image, path, NULL, &err) ||
-                mega_image_fit(&features, &image, path, &err))
+                mega_image_fit(&preprocess, &image, path, &err))
                 fail_msg("%s", err.text);
             const size_t count = (size_t)(cases[i].channels * cases[i].size * cases[i].size);
             assert_int_equal(values.elements, count);
             float *out = malloc(count * sizeof *out);
             assert_non_null(out);
-            mega_image_normalize(&features, image.pixels, out);
+            mega_image_normalize(&preprocess, image.pixels, out);
             assert_close_f32(out, values.f32, count, 1e-6);
             mega_image_free(&image);
             mega_npy_free(&values);

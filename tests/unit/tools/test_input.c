@@ -79,9 +79,9 @@ static void write_ramp(const char *name, size_t n)
 static MegaModel *audio_model(int64_t length)
 {
     MegaModel *model = samples_model();
-    const MegaAudioFeatures features = {
+    const MegaAudioPreprocess preprocess = {
         .sample_rate = RATE, .mean = 0.25, .std = 0.5, .length = length};
-    assert_int_equal(mega_audio_features_write(&features, meta_of(model), NULL), 0);
+    assert_int_equal(mega_audio_preprocess_write(&preprocess, meta_of(model), NULL), 0);
     return model;
 }
 
@@ -358,9 +358,9 @@ static void test_image_as_samples(void **state)
 {
     (void)state;
     MegaModel *model = samples_model();
-    MegaImageFeatures features = {
+    MegaImagePreprocess preprocess = {
         .channels = 1, .width = 2, .height = 2, .mean = {0.5f}, .std = {0.25f}};
-    assert_int_equal(mega_image_features_write(&features, meta_of(model), NULL), 0);
+    assert_int_equal(mega_image_preprocess_write(&preprocess, meta_of(model), NULL), 0);
     MegaInputReader *reader = new_reader(model, &(MegaPipelineOptions){0});
     MegaPrepared input;
     write_bmp(path);
@@ -374,8 +374,8 @@ static void test_image_as_samples(void **state)
     assert_int_equal(mega_input_reader_next(reader, &input, NULL), 0);
     mega_input_reader_free(reader);
 
-    features.width = 3;
-    assert_int_equal(mega_image_features_write(&features, meta_of(model), NULL), 0);
+    preprocess.width = 3;
+    assert_int_equal(mega_image_preprocess_write(&preprocess, meta_of(model), NULL), 0);
     reader = new_reader(model, &(MegaPipelineOptions){0});
     assert_refused(reader, NULL, MEGA_ERR_INPUT,
                    "2 x 2 pixels; this model takes images of exactly");

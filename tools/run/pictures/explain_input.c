@@ -30,12 +30,12 @@ typedef struct Subject {
     ReachRows reach;
     char title[400], subtitle[400];
     /* a recording */
-    MegaAudioFeatures audio;
+    MegaAudioPreprocess audio;
     float *samples, *spectrogram; /* [FFT / 2][columns], high frequencies first; 1 is black */
     size_t columns;
     double loudest; /* level that black stands for, in dB relative to a sine of amplitude 1 */
     /* a picture */
-    MegaImageFeatures image;
+    MegaImagePreprocess image;
     float *pixels;               /* [height][width][3] */
     int grid_width, grid_height; /* size of the picture in positions */
     /* texts */
@@ -139,7 +139,7 @@ static int make_spectrogram(Subject *subject, size_t length, MegaError *err)
 static int prepare_recording(Subject *subject, MegaError *err)
 {
     const MegaInput *view = &subject->input.views[0];
-    int code = mega_audio_features_read(&subject->audio, mega_model_meta(subject->model), err);
+    int code = mega_audio_preprocess_read(&subject->audio, mega_model_meta(subject->model), err);
     if (code)
         return code;
     subject->samples = malloc(view->length * sizeof *subject->samples);
@@ -242,8 +242,8 @@ static int prepare_picture(Subject *subject, MegaError *err)
 {
     const MegaEmbedConfig *embed = &mega_model_config(subject->model)->embed;
     const MegaInput *view = &subject->input.views[0];
-    MegaImageFeatures *image = &subject->image;
-    int code = mega_image_features_read(image, mega_model_meta(subject->model), err);
+    MegaImagePreprocess *image = &subject->image;
+    int code = mega_image_preprocess_read(image, mega_model_meta(subject->model), err);
     if (code)
         return code;
     size_t count = (size_t)image->width * (size_t)image->height;

@@ -270,7 +270,7 @@ void tokens_free(Tokens *tokens)
 
 /* Holds what turns ids into texts. Without a vocabulary they stay numbers. */
 typedef struct Names {
-    MegaTextFeatures features;
+    MegaTextPreprocess preprocess;
     MegaVocab *vocab;
     MegaTokenizer *tokenizer; /* of byte-level tokens, whose symbols are no texts */
 } Names;
@@ -284,7 +284,7 @@ static int open_names(Names *names, const MegaMeta *meta, const char *vocab_key,
         vocab_key = MEGA_VOCAB_KEY;
     int code = mega_vocab_from_meta(&names->vocab, meta, vocab_key, err);
     if (!code)
-        code = mega_text_features_read(&names->features, meta, err);
+        code = mega_text_preprocess_read(&names->preprocess, meta, err);
     if (!code && bytes)
         code = mega_tokenizer_new(&names->tokenizer, meta, MEGA_TOKENIZER_TARGET, err);
     return code;
@@ -321,10 +321,10 @@ static int show_symbol(char **text, const Names *names, int32_t id, MegaError *e
     snprintf(number, sizeof number, "%d", id);
     if (symbol && names->tokenizer)
         code = put_decoded(names, id, &out, err);
-    else if (symbol && names->features.unit == MEGA_TEXT_SYMBOLS)
+    else if (symbol && names->preprocess.unit == MEGA_TEXT_SYMBOLS)
         mega_put_bytes(&out, symbol, strlen(symbol));
     else if (symbol)
-        mega_text_put_symbol(&names->features, names->vocab, symbol, &out);
+        mega_text_put_symbol(&names->preprocess, names->vocab, symbol, &out);
     else
         mega_put_bytes(&out, number, strlen(number));
     mega_put_u8(&out, '\0');
@@ -344,7 +344,7 @@ int tokens_of(Tokens *out, const MegaModel *model, const char *vocab_key, const 
     int code = as_numbers ? 0 : open_names(&names, mega_model_meta(model), vocab_key, err);
     if (!code) {
         out->texts = calloc(count ? count : 1, sizeof *out->texts);
-        out->characters = names.vocab && names.features.unit != MEGA_TEXT_SYMBOLS;
+        out->characters = names.vocab && names.preprocess.unit != MEGA_TEXT_SYMBOLS;
         out->joined = out->characters || names.tokenizer;
         if (!out->texts)
             code = mega_fail(err, MEGA_ERR_MEMORY, "no memory for %zu symbols", count);
