@@ -226,7 +226,7 @@ typedef struct MegaDecoderOptions {
     bool truncate;
     /* 0 makes all logits exact. Otherwise only that many of the largest ones of each sequence are,
      * and others may be -INFINITY: an adaptive softmax then skips tail clusters that hold none of
-     * them. mega_sampling_best tells how many a draw needs. */
+     * them. mega_sampling_exact_top tells how many a draw needs. */
     int exact_top;
 } MegaDecoderOptions;
 
@@ -342,7 +342,7 @@ typedef struct MegaSamplingOptions {
 
 MEGA_API MegaSamplingOptions mega_sampling_defaults(void);
 /* Returns how many of the largest logits a draw may need, for MegaDecoderOptions; 0 means all. */
-MEGA_API int mega_sampling_best(const MegaSamplingOptions *options);
+MEGA_API int mega_sampling_exact_top(const MegaSamplingOptions *options);
 
 /* Draws with xoshiro256**: the same seed gives the same tokens on every machine whose logits are
  * equal. */

@@ -29,7 +29,7 @@ MegaSamplingOptions mega_sampling_defaults(void)
     return (MegaSamplingOptions){.temperature = 1, .top_p = 1, .repetition_penalty = 1};
 }
 
-int mega_sampling_best(const MegaSamplingOptions *options)
+int mega_sampling_exact_top(const MegaSamplingOptions *options)
 {
     if (options->repetition_penalty != 1.0 || options->presence_penalty != 0.0 ||
         options->frequency_penalty != 0.0) /* any token seen may fall behind others */

@@ -286,12 +286,10 @@ int mega_pipeline_generate(MegaPipeline *p, const MegaRaw *prompt,
 {
     const MegaGenerateOptions defaults = mega_generate_defaults();
     Generator g = {.pipeline = p, .options = options ? options : &defaults, .keeps = out != NULL};
-    const MegaDecoderOptions decoder = {.sequences = g.options->samples,
-                                        .chunk = p->chunk,
-                                        .exact_top = g.options->logits
-                                                         ? 0
-                                                         : mega_sampling_best(
-                                                               &g.options->sampling)};
+    /* a sink that wants logits gets all of them */
+    const int exact_top = g.options->logits ? 0 : mega_sampling_exact_top(&g.options->sampling);
+    const MegaDecoderOptions decoder = {.sequences = g.options->samples, .chunk = p->chunk,
+                                        .exact_top = exact_top};
     for (int i = 0; out && i < g.options->samples; i++)
         out[i] = (MegaGeneration){0};
     int code = check_options(g.options, out, err);

@@ -55,7 +55,6 @@ static void samplers_follow_the_distribution(void **state)
     mega_model_free(model);
 }
 
-/* The logits that mega_sampling_best asks for give the same draw as all of them. */
 /* Draws greedily from logits 3, 2.5 and 2 of the tokens 5, 6 and 7. */
 static void check_penalties(const MegaModel *model, double presence, double frequency,
                             const int32_t *expected, int count)
@@ -68,7 +67,7 @@ static void check_penalties(const MegaModel *model, double presence, double freq
     options.greedy = true;
     options.presence_penalty = presence;
     options.frequency_penalty = frequency;
-    assert_int_equal(mega_sampling_best(&options), presence != 0 || frequency != 0 ? 0 : 2);
+    assert_int_equal(mega_sampling_exact_top(&options), presence != 0 || frequency != 0 ? 0 : 2);
     assert_int_equal(mega_sampler_new(&sampler, model, &options, NULL), 0);
     mega_sampler_note(sampler, 5); /* one that was read, which does not count */
     for (int i = 0; i < count; i++)
@@ -130,6 +129,7 @@ static void options_are_checked(void **state)
     mega_model_free(model);
 }
 
+/* The logits that mega_sampling_exact_top asks for give the same draw as all logits. */
 static void samplers_know_what_they_need(void **state)
 {
     Random random = {6};
@@ -137,16 +137,16 @@ static void samplers_know_what_they_need(void **state)
     MegaModel *model = random_model(&config, &random);
     MegaSamplingOptions options = mega_sampling_defaults();
     (void)state;
-    assert_int_equal(mega_sampling_best(&options), 0);
+    assert_int_equal(mega_sampling_exact_top(&options), 0);
     options.top_p = 0.9;
-    assert_int_equal(mega_sampling_best(&options), 0);
+    assert_int_equal(mega_sampling_exact_top(&options), 0);
     for (int top = 0; top < 6; top++) {
         MegaSampler *all, *some;
         options.greedy = top == 0;
         options.top_k = top;
         options.temperature = 1.3;
-        size_t best = (size_t)mega_sampling_best(&options);
-        assert_in_range(best, 2, 7);
+        size_t top_needed = (size_t)mega_sampling_exact_top(&options);
+        assert_in_range(top_needed, 2, 7);
         assert_int_equal(mega_sampler_new(&all, model, &options, NULL), 0);
         assert_int_equal(mega_sampler_new(&some, model, &options, NULL), 0);
         for (int draw = 0; draw < 200; draw++) {
@@ -156,14 +156,14 @@ static void samplers_know_what_they_need(void **state)
             int32_t token = mega_sampler_next(all, logits);
             qsort(sorted, 40, sizeof *sorted, larger_first);
             for (int i = 0; i < 40; i++)
-                logits[i] = logits[i] < sorted[best - 1] ? -INFINITY : logits[i];
+                logits[i] = logits[i] < sorted[top_needed - 1] ? -INFINITY : logits[i];
             assert_int_equal(mega_sampler_next(some, logits), token);
         }
         mega_sampler_free(all);
         mega_sampler_free(some);
     }
     options.repetition_penalty = 1.1;
-    assert_int_equal(mega_sampling_best(&options), 0);
+    assert_int_equal(mega_sampling_exact_top(&options), 0);
     mega_model_free(model);
 }
 

@@ -223,7 +223,7 @@ static int generate_once(Bench *bench, Times *times, MegaError *err)
     MegaDecoder *decoder = NULL;
     MegaSamplingOptions sampling = mega_sampling_defaults();
     sampling.greedy = true;
-    MegaDecoderOptions decoding = {.exact_top = mega_sampling_best(&sampling)};
+    MegaDecoderOptions decoding = {.exact_top = mega_sampling_exact_top(&sampling)};
     float *logits = malloc((size_t)mega_model_vocab_size(bench->model) * sizeof *logits);
     int code = logits ? mega_decoder_new(&decoder, bench->session, &decoding, err)
                       : mega_fail(err, MEGA_ERR_MEMORY, "no memory for the logits");
