@@ -1,14 +1,12 @@
 /*
  * pickle_values.c - memory and stack of the interpreter that reads pickles, and access to its
- * values; see pickle.h and pickle_machine.h.
+ * values; see pickle.h and unpickler.h.
  */
 #include <stdlib.h>
 #include <string.h>
 
-#include "formats/checkpoint/pickle_machine.h"
+#include "formats/checkpoint/unpickler.h"
 
-#define FAIL MEGA_PICKLE_FAIL
-#define BAD MEGA_PICKLE_BAD
 #define MAX_STACK (1u << 20)
 #define FIRST_CAPACITY 64 /* first capacity of stack, memo and storages */
 #define ARENA_BLOCK 65536
@@ -21,38 +19,38 @@ typedef struct MegaPickleBlock {
 
 /* ---- Memory --------------------------------------------------------------------------------- */
 
-int mega_pickle_no_memory(const MegaPickleMachine *m)
+int mega_pickle_no_memory(const MegaUnpickler *u)
 {
-    return mega_fail(m->err, MEGA_ERR_MEMORY, "%s: no memory for the values of the pickle",
-                     m->name);
+    return mega_fail(u->err, MEGA_ERR_MEMORY, "%s: no memory for the values of the pickle",
+                     u->name);
 }
 
 /* Counts bytes that the values take, and fails beyond the limit. */
-static int account(MegaPickleMachine *m, uint64_t bytes)
+static int account(MegaUnpickler *u, uint64_t bytes)
 {
-    MegaPickle *pickle = m->pickle;
+    MegaPickle *pickle = u->pickle;
     pickle->memory += bytes;
     if (pickle->memory > pickle->max_memory)
-        return FAIL(MEGA_ERR_LIMIT,
+        return FAIL(u, MEGA_ERR_LIMIT,
                     "the values need more than %.1f MB of memory, the most that this file may "
                     "take,",
                     (double)pickle->max_memory / 1e6);
     return 0;
 }
 
-int mega_pickle_allocate(MegaPickleMachine *m, void **out, size_t size)
+int mega_pickle_allocate(MegaUnpickler *u, void **out, size_t size)
 {
-    MegaPickle *pickle = m->pickle;
+    MegaPickle *pickle = u->pickle;
     size = (size + sizeof(max_align_t) - 1) / sizeof(max_align_t) * sizeof(max_align_t);
     Block *block = pickle->blocks;
     if (!block || block->size - block->used < size) {
         size_t room = size > ARENA_BLOCK ? size : ARENA_BLOCK;
-        int code = account(m, room);
+        int code = account(u, room);
         if (code)
             return code;
         block = calloc(1, sizeof *block + room);
         if (!block)
-            return mega_pickle_no_memory(m);
+            return mega_pickle_no_memory(u);
         block->size = room;
         block->next = pickle->blocks;
         pickle->blocks = block;
@@ -62,16 +60,16 @@ int mega_pickle_allocate(MegaPickleMachine *m, void **out, size_t size)
     return 0;
 }
 
-int mega_pickle_append(MegaPickleMachine *m, MegaPickleValues *values, MegaPickleValue *value)
+int mega_pickle_append(MegaUnpickler *u, MegaPickleValues *values, MegaPickleValue *value)
 {
     if (values->count == values->capacity) {
         size_t capacity = values->capacity ? values->capacity * 2 : FIRST_CAPACITY;
-        int code = account(m, (capacity - values->capacity) * sizeof(MegaPickleValue *));
+        int code = account(u, (capacity - values->capacity) * sizeof(MegaPickleValue *));
         if (code)
             return code;
         MegaPickleValue **items = realloc(values->items, capacity * sizeof *items);
         if (!items)
-            return mega_pickle_no_memory(m);
+            return mega_pickle_no_memory(u);
         values->items = items;
         values->capacity = capacity;
     }
@@ -79,19 +77,19 @@ int mega_pickle_append(MegaPickleMachine *m, MegaPickleValues *values, MegaPickl
     return 0;
 }
 
-int mega_pickle_push(MegaPickleMachine *m, MegaPickleValue *value)
+int mega_pickle_push(MegaUnpickler *u, MegaPickleValue *value)
 {
-    if (m->stack.count == MAX_STACK)
-        return FAIL(MEGA_ERR_LIMIT, "the stack exceeds the limit of %u values", MAX_STACK);
-    return mega_pickle_append(m, &m->stack, value);
+    if (u->stack.count == MAX_STACK)
+        return FAIL(u, MEGA_ERR_LIMIT, "the stack exceeds the limit of %u values", MAX_STACK);
+    return mega_pickle_append(u, &u->stack, value);
 }
 
-int mega_pickle_make(MegaPickleMachine *m, MegaPickleType type, MegaPickleValue **out)
+int mega_pickle_make(MegaUnpickler *u, MegaPickleType type, MegaPickleValue **out)
 {
     void *value, *object = NULL;
-    int code = mega_pickle_allocate(m, &value, sizeof **out);
+    int code = mega_pickle_allocate(u, &value, sizeof **out);
     if (!code && type == MEGA_PICKLE_OBJECT)
-        code = mega_pickle_allocate(m, &object, sizeof(MegaPickleObject));
+        code = mega_pickle_allocate(u, &object, sizeof(MegaPickleObject));
     if (code)
         return code;
     *out = value;
@@ -101,13 +99,13 @@ int mega_pickle_make(MegaPickleMachine *m, MegaPickleType type, MegaPickleValue 
     return 0;
 }
 
-int mega_pickle_push_new(MegaPickleMachine *m, MegaPickleType type, MegaPickleValue **out)
+int mega_pickle_push_new(MegaUnpickler *u, MegaPickleType type, MegaPickleValue **out)
 {
-    int code = mega_pickle_make(m, type, out);
-    return code ? code : mega_pickle_push(m, *out);
+    int code = mega_pickle_make(u, type, out);
+    return code ? code : mega_pickle_push(u, *out);
 }
 
-int mega_pickle_extend(MegaPickleMachine *m, MegaPickleValue *list, MegaPickleValue *const *items,
+int mega_pickle_extend(MegaUnpickler *u, MegaPickleValue *list, MegaPickleValue *const *items,
                        size_t count)
 {
     /* no overflow: both are bounded by the pickle's size */
@@ -115,7 +113,7 @@ int mega_pickle_extend(MegaPickleMachine *m, MegaPickleValue *list, MegaPickleVa
     if (needed > list->list.capacity) {
         size_t capacity = list->list.capacity * 2 > needed ? list->list.capacity * 2 : needed;
         void *grown;
-        int code = mega_pickle_allocate(m, &grown, capacity * sizeof *items);
+        int code = mega_pickle_allocate(u, &grown, capacity * sizeof *items);
         if (code)
             return code;
         if (list->list.count)
@@ -131,14 +129,14 @@ int mega_pickle_extend(MegaPickleMachine *m, MegaPickleValue *list, MegaPickleVa
 
 /* ---- Stack ---------------------------------------------------------------------------------- */
 
-int mega_pickle_need(MegaPickleMachine *m, size_t count)
+int mega_pickle_need(MegaUnpickler *u, size_t count)
 {
-    return m->stack.count - m->base < count ? BAD("the stack is empty") : 0;
+    return u->stack.count - u->base < count ? BAD(u, "the stack is empty") : 0;
 }
 
-MegaPickleValue *mega_pickle_top(const MegaPickleMachine *m, size_t depth)
+MegaPickleValue *mega_pickle_top(const MegaUnpickler *u, size_t depth)
 {
-    return m->stack.items[m->stack.count - 1 - depth];
+    return u->stack.items[u->stack.count - 1 - depth];
 }
 
 /* ---- Access to values ----------------------------------------------------------------------- */

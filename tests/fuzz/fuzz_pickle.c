@@ -1,5 +1,5 @@
 /*
- * fuzz_pickle.c - fuzzes the data-only pickle machine, and walks over the values that it built.
+ * fuzz_pickle.c - fuzzes the unpickler, and walks over the values that it built.
  */
 #include "formats/checkpoint/pickle.h"
 #include "tests/fuzz/fuzz.h"

@@ -1,10 +1,10 @@
 /*
- * pickle_machine.h - the state of the interpreter that reads a pickle. pickle_values.c has its
+ * unpickler.h - the state of the interpreter that reads a pickle. pickle_values.c has its
  * memory and stack, pickle_calls.c its names and calls, pickle.c its opcodes. Private to these
  * three.
  */
-#ifndef MEGA_PICKLE_MACHINE_H
-#define MEGA_PICKLE_MACHINE_H
+#ifndef MEGA_UNPICKLER_H
+#define MEGA_UNPICKLER_H
 
 #include "formats/base/bytes.h"
 #include "formats/checkpoint/pickle.h"
@@ -26,7 +26,7 @@ struct MegaPickle {
     MegaPickleValues storages;
 };
 
-typedef struct MegaPickleMachine {
+typedef struct MegaUnpickler {
     MegaPickle *pickle;
     const char *name;
     MegaError *err;
@@ -39,43 +39,44 @@ typedef struct MegaPickleMachine {
     MegaPickleValue *small[MEGA_PICKLE_SMALL], *constants[3], *empty;
     uint64_t operations;
     bool stopped;
-} MegaPickleMachine;
+} MegaUnpickler;
 
-#define MEGA_PICKLE_FAIL(code, format, ...)                                                        \
-    mega_fail(m->err, code, "%s: " format " at byte %zu of the pickle", m->name, ##__VA_ARGS__,    \
-              m->at)
-#define MEGA_PICKLE_BAD(format, ...) MEGA_PICKLE_FAIL(MEGA_ERR_FORMAT, format, ##__VA_ARGS__)
+/* Make the error of an unpickler, which names the file and the byte of the current opcode. */
+#define FAIL(u, code, format, ...)                                                                 \
+    mega_fail((u)->err, code, "%s: " format " at byte %zu of the pickle", (u)->name,               \
+              ##__VA_ARGS__, (u)->at)
+#define BAD(u, format, ...) FAIL(u, MEGA_ERR_FORMAT, format, ##__VA_ARGS__)
 
 /* ---- pickle_values.c ------------------------------------------------------------------------ */
 
-int mega_pickle_no_memory(const MegaPickleMachine *m);
+int mega_pickle_no_memory(const MegaUnpickler *u);
 /* Allocates zeroed memory of the arena, aligned for every type. */
-int mega_pickle_allocate(MegaPickleMachine *m, void **out, size_t size);
+int mega_pickle_allocate(MegaUnpickler *u, void **out, size_t size);
 /* Appends to an array that is not in the arena. */
-int mega_pickle_append(MegaPickleMachine *m, MegaPickleValues *values, MegaPickleValue *value);
-int mega_pickle_push(MegaPickleMachine *m, MegaPickleValue *value);
+int mega_pickle_append(MegaUnpickler *u, MegaPickleValues *values, MegaPickleValue *value);
+int mega_pickle_push(MegaUnpickler *u, MegaPickleValue *value);
 /* Make a new value of the type; mega_pickle_push_new also pushes it. */
-int mega_pickle_make(MegaPickleMachine *m, MegaPickleType type, MegaPickleValue **out);
-int mega_pickle_push_new(MegaPickleMachine *m, MegaPickleType type, MegaPickleValue **out);
+int mega_pickle_make(MegaUnpickler *u, MegaPickleType type, MegaPickleValue **out);
+int mega_pickle_push_new(MegaUnpickler *u, MegaPickleType type, MegaPickleValue **out);
 /* Appends `count` values to a list, set or dict. Its capacity doubles when it is full, so the old
  * copies, which the arena cannot free, take no more memory than the list itself. */
-int mega_pickle_extend(MegaPickleMachine *m, MegaPickleValue *list, MegaPickleValue *const *items,
+int mega_pickle_extend(MegaUnpickler *u, MegaPickleValue *list, MegaPickleValue *const *items,
                        size_t count);
 /* Fails with MEGA_ERR_FORMAT unless the stack has `count` values above the last mark. */
-int mega_pickle_need(MegaPickleMachine *m, size_t count);
+int mega_pickle_need(MegaUnpickler *u, size_t count);
 /* Returns the value `depth` below the top, whose existence mega_pickle_need must have checked. */
-MegaPickleValue *mega_pickle_top(const MegaPickleMachine *m, size_t depth);
+MegaPickleValue *mega_pickle_top(const MegaUnpickler *u, size_t depth);
 
 /* ---- pickle_calls.c ------------------------------------------------------------------------- */
 
 /* Pushes the class or function of that name. */
-int mega_pickle_push_global(MegaPickleMachine *m, const char *module, size_t module_length,
+int mega_pickle_push_global(MegaUnpickler *u, const char *module, size_t module_length,
                             const char *name, size_t name_length);
 /* Pushes the result of a "call", which REDUCE, NEWOBJ, OBJ and INST all make. */
-int mega_pickle_call(MegaPickleMachine *m, MegaPickleValue *callee, MegaPickleValue *arguments);
+int mega_pickle_call(MegaUnpickler *u, MegaPickleValue *callee, MegaPickleValue *arguments);
 /* Runs BUILD: pops the state on top of the stack and sets it in the object below. */
-int mega_pickle_build(MegaPickleMachine *m);
+int mega_pickle_build(MegaUnpickler *u);
 /* Replaces the persistent id on top of the stack by the storage that it stands for. */
-int mega_pickle_persistent(MegaPickleMachine *m);
+int mega_pickle_persistent(MegaUnpickler *u);
 
 #endif
