@@ -21,7 +21,7 @@ static int map(MegaMappedFile *file, const char *path, const char *what, MegaErr
                          what);
     if (!S_ISREG(info.st_mode))
         return mega_fail(err, MEGA_ERR_IO,
-                         "%s: this is no regular file; a %s has to be mapped into memory", path,
+                         "%s: this is not a regular file; a %s has to be mapped into memory", path,
                          what);
     if (info.st_size == 0)
         return 0;

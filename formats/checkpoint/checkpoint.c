@@ -52,7 +52,7 @@ static int fail_kind(const MegaCheckpoint *checkpoint, MegaError *err)
     case MEGA_ROLE_OTHER:
         return FAIL(MEGA_ERR_FORMAT, "this is %s; %s", kind.what,
                     kind.advice ? kind.advice : EXPECTED);
-    default: return FAIL(MEGA_ERR_FORMAT, "the file is of no known kind; " EXPECTED);
+    default: return FAIL(MEGA_ERR_FORMAT, "the file is of an unknown kind; " EXPECTED);
     }
 }
 

@@ -416,7 +416,7 @@ static int run_literal(MegaUnpickler *u, int opcode)
     case 0x96: return push_text(u, MEGA_PICKLE_BYTES, mega_get_u64(reader));
     default:
         return FAIL(u, MEGA_ERR_UNSUPPORTED,
-                    "opcode 0x%02x is none that PyTorch writes; it is found", opcode);
+                    "opcode 0x%02x is not one that PyTorch writes; it is found", opcode);
     }
 }
 

@@ -247,7 +247,7 @@ static int push_collection(MegaUnpickler *u, MegaPickleType type, const MegaPick
         const MegaPickleValue *pair = source->list.items[i];
         if ((pair->type != MEGA_PICKLE_LIST && pair->type != MEGA_PICKLE_TUPLE) ||
             pair->list.count != 2)
-            return BAD(u, "a dictionary is made from something else than pairs");
+            return BAD(u, "a dictionary is made from something other than pairs");
         code = mega_pickle_extend(u, result, pair->list.items, 2);
         if (code)
             return code;

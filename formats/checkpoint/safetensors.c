@@ -232,11 +232,11 @@ int mega_safetensors_load(MegaCheckpoint *checkpoint, MegaError *err)
                     (double)allowance / 1e6);
     json_t *header = json_loadb(text, (size_t)length, JSON_REJECT_DUPLICATES, &problem);
     if (!header)
-        return BAD("its header is no valid JSON: %s", problem.text);
+        return BAD("its header is not valid JSON: %s", problem.text);
     int code = json_is_object(header)
                    ? parse_header(checkpoint, header, reader.data + reader.position,
                                   mega_reader_left(&reader), err)
-                   : BAD("its header is no JSON object");
+                   : BAD("its header is not a JSON object");
     json_decref(header);
     return code;
 }

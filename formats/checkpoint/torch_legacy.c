@@ -58,7 +58,7 @@ static int read_preamble(MegaCheckpoint *checkpoint, MegaReader *reader, MegaErr
         const MegaPickleValue *little = mega_pickle_get(mega_pickle_root(system), "little_endian");
         if (number->type != MEGA_PICKLE_INT || number->integer != PROTOCOL_VERSION)
             code = MEGA_CHECKPOINT_FAIL(MEGA_ERR_UNSUPPORTED,
-                                        "the legacy format has another protocol version than %d",
+                                        "the legacy format has a protocol version other than %d",
                                         PROTOCOL_VERSION);
         else if (!little || little->type != MEGA_PICKLE_BOOL || !little->integer)
             code = MEGA_CHECKPOINT_FAIL(MEGA_ERR_UNSUPPORTED,
@@ -120,7 +120,7 @@ static int place_storage(Context *context, const MegaPickleValue *key, MegaReade
     Record *record = mega_pickle_is_text(key) ? find_key(context, key->text.data) : NULL;
     if (!record || record->bytes)
         return MEGA_CHECKPOINT_FAIL(MEGA_ERR_FORMAT, "a listed storage %s",
-                                    record ? "occurs twice" : "is none that the checkpoint uses");
+                                    record ? "occurs twice" : "is not used by the checkpoint");
     uint64_t elements = mega_get_u64(reader);
     if (!reader->failed && elements != record->storage->elements)
         return MEGA_CHECKPOINT_FAIL(MEGA_ERR_FORMAT,
@@ -129,7 +129,7 @@ static int place_storage(Context *context, const MegaPickleValue *key, MegaReade
     if (!record->storage->item_size)
         return MEGA_CHECKPOINT_FAIL(MEGA_ERR_UNSUPPORTED,
                                     "storage '%.100s' has elements of type %.60s, whose size is "
-                                    "not known; the data behind it cannot be found",
+                                    "not known; the data after it cannot be found",
                                     record->storage->key, record->storage->type);
     if (!mega_mul(elements, record->storage->item_size, &record->size))
         return MEGA_CHECKPOINT_FAIL(MEGA_ERR_FORMAT, "the size of storage '%.100s' overflows",

@@ -145,8 +145,8 @@ int mega_torch_zip_load(MegaCheckpoint *checkpoint, MegaWeightSet weights, MegaE
     const MegaZipEntry *entry = find_pickle(checkpoint->zip);
     if (!entry)
         return MEGA_CHECKPOINT_FAIL(MEGA_ERR_UNSUPPORTED,
-                                    "this is a zip archive, but no PyTorch checkpoint: it has no "
-                                    "data.pkl; expected a file that torch.save wrote");
+                                    "this is a zip archive, but not a PyTorch checkpoint: it has "
+                                    "no data.pkl; expected a file that torch.save wrote");
     Context context = {.checkpoint = checkpoint,
                        .prefix = entry->name,
                        .prefix_length = (int)(entry->name_length - strlen(PICKLE_NAME))};

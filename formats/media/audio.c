@@ -90,7 +90,7 @@ static int fail_format(MegaAudio *audio, int number, const char *reason, MegaErr
                          audio->name, kind.what, kind.advice);
     if (kind.what && number == SF_ERR_UNRECOGNISED_FORMAT)
         return mega_fail(err, MEGA_ERR_FORMAT, "%s is %s; %s", audio->name, kind.what, expected);
-    return mega_fail(err, MEGA_ERR_FORMAT, "%s is no recording that can be read (%.*s); %s%s",
+    return mega_fail(err, MEGA_ERR_FORMAT, "%s is not a recording that can be read (%.*s); %s%s",
                      audio->name, (int)strcspn(reason, "."), reason, expected,
                      number == SF_ERR_UNSUPPORTED_ENCODING
                          ? "; convert it first: ffmpeg -i FILE sound.wav"
@@ -178,7 +178,7 @@ static int check_cut(MegaAudio *audio, bool partial, MegaError *err)
              audio->name, count_seconds(audio), audio->parts.cut);
     if (!partial || !audio->parts.count)
         return mega_fail(err, MEGA_ERR_FORMAT, "%s; fetch or record it again%s", audio->cut,
-                         audio->parts.count ? ", or take what is there" : "");
+                         audio->parts.count ? ", or accept what is there" : "");
     return 0;
 }
 

@@ -78,8 +78,8 @@ static int decode(MegaImage *out, MegaImageFile *file, MegaError *err)
         return mega_image_decode_bmp(out, file, err);
     const MegaFileKind kind = mega_sniff(bytes, size);
     return mega_fail(err, MEGA_ERR_INPUT, "%s is %s; expected PNG, JPEG or BMP%s%s", file->name,
-                     kind.what ? kind.what : "no image that can be read", kind.advice ? "; " : "",
-                     kind.advice ? kind.advice : "");
+                     kind.what ? kind.what : "not an image that can be read",
+                     kind.advice ? "; " : "", kind.advice ? kind.advice : "");
 }
 
 int mega_image_decode(MegaImage *out, const uint8_t *bytes, size_t size, const char *name,

@@ -84,7 +84,7 @@ static int parse_descr(Parser *parser, MegaNpy *array, MegaError *err)
 {
     char text[32];
     if (!accept_string(parser, text, sizeof text))
-        return UNSUPPORTED("its elements are records or have a type that is no simple string; "
+        return UNSUPPORTED("its elements are records or have a type that is not a simple string; "
                            "expected numbers");
     const char *code = text;
     char order = '|';

@@ -171,7 +171,7 @@ static int mix_down(MegaResampler *r, const MegaFrames *block, MegaError *err)
             sum += block->samples[i * channels + c];
         r->mono[i] = sum / (float)channels;
         if (!isfinite(r->mono[i]))
-            return mega_fail(err, MEGA_ERR_FORMAT, "%s: sample %" PRIu64 " is no finite number",
+            return mega_fail(err, MEGA_ERR_FORMAT, "%s: sample %" PRIu64 " is not a finite number",
                              r->name, r->frames + i);
     }
     return 0;

@@ -124,13 +124,13 @@ static int check_padding(const MegaFile *file, MegaError *err)
     uint64_t meta_end = MEGA_HEADER_SIZE + file->meta_size, padded;
     uint64_t index_end = file->index_offset + file->index_size;
     if (!all_zero(file->map.data + meta_end, file->index_offset - meta_end))
-        return BAD("the padding behind the metadata is not zero");
+        return BAD("the padding after the metadata is not zero");
     if (!mega_align(index_end, MEGA_DATA_ALIGNMENT, &padded))
         padded = index_end;
     if (padded > file->map.size)
         padded = file->map.size;
     if (!all_zero(file->map.data + index_end, padded - index_end))
-        return BAD("the padding behind the index is not zero");
+        return BAD("the padding after the index is not zero");
     return 0;
 }
 

@@ -89,7 +89,7 @@ static int check_tie(const MegaWriter *writer, const MegaTensor *tensor, size_t 
         memcmp(holder->shape, tensor->shape, sizeof tensor->shape) != 0)
         return FAIL(
             MEGA_ERR_ARGUMENT,
-            "tensor '%s' is tied to number %d, which is no earlier tensor of the same dtype "
+            "tensor '%s' is tied to number %d, which is not an earlier tensor of the same dtype "
             "and shape with data of its own",
             tensor->name, tensor->tied_to);
     return 0;
@@ -142,7 +142,7 @@ static int add_entry(MegaWriter *writer, size_t index, const MegaTensorDecl *dec
     } else if (decl->panels && !compress) {
         if (decl->rank != 2 || tensor->size > INT64_MAX / MEGA_PANEL)
             return FAIL(MEGA_ERR_ARGUMENT,
-                        "tensor '%s' cannot be in panels: it is no matrix, or too large",
+                        "tensor '%s' cannot be in panels: it is not a matrix, or too large",
                         decl->name);
         tensor->encoding = MEGA_IN_PANELS;
     }

@@ -166,7 +166,7 @@ int mega_bpe_import(MegaMeta *meta, const char *codes, const MegaBpeOptions *opt
     }
     if (!code && options && options->glossary_count > 0 &&
         mega_meta_set_strings(meta, "bpe.glossaries", options->glossaries, options->glossary_count))
-        code = mega_fail(err, MEGA_ERR_ARGUMENT, "a glossary is no UTF-8 text");
+        code = mega_fail(err, MEGA_ERR_ARGUMENT, "a glossary is not UTF-8 text");
     return code;
 }
 

@@ -548,7 +548,7 @@ int mega_text_parse_ids(const char *text, size_t size, int vocab_size, const cha
         const int64_t id = parse_id(word, length, vocab_size);
         if (id < 0)
             code = mega_fail(err, MEGA_ERR_INPUT,
-                             "%s: \"%.*s\" is no token id; expected whole numbers from 0 to %d",
+                             "%s: \"%.*s\" is not a token id; expected whole numbers from 0 to %d",
                              name, (int)(length < 40 ? length : 40), word, vocab_size - 1);
         else
             list[got++] = (int32_t)id;

@@ -252,7 +252,7 @@ int mega_decoder_new(MegaDecoder **out, MegaSession *session, const MegaDecoderO
         return mega_fail(err, MEGA_ERR_ARGUMENT, "the model %s: it has no decoder",
                          mega_task_traits(model->config.task)->does);
     if (options->sequences < 0 || options->sequences > MAX_SEQUENCES)
-        return mega_fail(err, MEGA_ERR_ARGUMENT, "%d sequences side by side; 1 to %d are possible",
+        return mega_fail(err, MEGA_ERR_ARGUMENT, "%d sequences side by side; expected 1 to %d",
                          options->sequences, MAX_SEQUENCES);
     if (options->exact_top < 0)
         return mega_fail(err, MEGA_ERR_ARGUMENT, "exact_top is %d; expected 0 or more",

@@ -560,10 +560,10 @@ static int check_options(const MegaSearchOptions *options, const MegaTargetConfi
                          MegaError *err)
 {
     if (options->beam < 1 || options->beam > MAX_BEAM)
-        return mega_fail(err, MEGA_ERR_ARGUMENT, "a beam of %d; 1 to %d are possible",
+        return mega_fail(err, MEGA_ERR_ARGUMENT, "a beam of %d; expected 1 to %d",
                          options->beam, MAX_BEAM);
     if (!(options->temperature > 0) || !isfinite(options->temperature))
-        return mega_fail(err, MEGA_ERR_ARGUMENT, "a temperature of %g; it must exceed 0",
+        return mega_fail(err, MEGA_ERR_ARGUMENT, "a temperature of %g; expected more than 0",
                          options->temperature);
     if (!(options->max_len_a >= 0) || options->max_len_b < 0)
         return mega_fail(err, MEGA_ERR_ARGUMENT,
@@ -579,8 +579,8 @@ static int check_options(const MegaSearchOptions *options, const MegaTargetConfi
                          options->length_penalty, options->unk_penalty);
     if (options->no_repeat_ngram == 1) /* as in the original, where no hypothesis ends */
         return mega_fail(err, MEGA_ERR_ARGUMENT,
-                         "no token twice: that bars </s>, which begins every translation, from "
-                         "ending one; expected no_repeat_ngram 0, or 2 and more");
+                         "no_repeat_ngram is 1, which would exclude the </s> that ends a "
+                         "translation, since one also begins it; expected 0, or 2 or more");
     return check_prefix(options, target, err);
 }
 
@@ -604,9 +604,10 @@ int mega_session_translate(MegaSession *session, const MegaInput *sources, int c
     batch.options = options ? options : &defaults;
     memset(out, 0, (size_t)(count > 0 ? count : 0) * sizeof *out);
     if (!mega_config_has_cross(config))
-        return mega_fail(err, MEGA_ERR_ARGUMENT, "the model is no translator");
+        return mega_fail(err, MEGA_ERR_ARGUMENT, "the model is not a translator");
     if (count < 1)
-        return mega_fail(err, MEGA_ERR_ARGUMENT, "%d sources to translate", count);
+        return mega_fail(err, MEGA_ERR_ARGUMENT,
+                         "there are %d sources to translate; expected at least 1", count);
     int code = check_options(batch.options, &config->target, err);
     if (!code && count > INT_MAX / batch.options->beam)
         code = mega_fail(err, MEGA_ERR_LIMIT, "%d sources with a beam of %d are too many at once",

@@ -132,7 +132,7 @@ int mega_encode_all(MegaSession *session, const MegaInput *sources, int count, M
     int code = 0;
     memset(out, 0, total * sizeof *out);
     if (!mega_config_has_cross(config))
-        return mega_fail(err, MEGA_ERR_ARGUMENT, "the model is no translator");
+        return mega_fail(err, MEGA_ERR_ARGUMENT, "the model is not a translator");
     MegaInput *inputs = malloc(total * sizeof *inputs);
     size_t *lengths = malloc(total * sizeof *lengths);
     if (!inputs || !lengths)

@@ -26,7 +26,7 @@ static int check_memory(const MegaInputReader *reader, uint64_t samples, MegaErr
         return 0;
     return mega_fail(err, MEGA_ERR_LIMIT,
                      "%s needs %.1f MB of memory for %" PRIu64 " samples; the limit leaves %.1f MB "
-                     "beside the model; shorter windows need less",
+                     "besides the model; shorter windows need less",
                      mega_input_name(reader), (double)needed / 1e6, samples,
                      (double)reader->left / 1e6);
 }

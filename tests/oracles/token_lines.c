@@ -58,7 +58,7 @@ int main(int argc, char **argv)
         const MegaTexts texts = {.first = json_string_value(text),
                                  .first_size = json_string_length(text)};
         code = text ? print_tokens(tokenizer, &texts, &err)
-                    : mega_fail(&err, MEGA_ERR_INPUT, "a line is no JSON string");
+                    : mega_fail(&err, MEGA_ERR_INPUT, "a line is not a JSON string");
         json_decref(text);
     }
     if (code)

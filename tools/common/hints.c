@@ -11,7 +11,7 @@ static const struct {
 } hints[] = {
     {"the limit of a pipe; headerless samples have none", "--raw"},
     {"AIFF or AU, or headerless samples", "--raw"},
-    {"or take what is there", "--partial"},
+    {"or accept what is there", "--partial"},
     {"convert it with a dictionary, or give token ids", "mega-convert --dict, mega-run --ids"},
     {"a limit of memory that is set allows it", "--max-memory"},
     {"; only arrays can feed it", "mega-run forward"},

@@ -3,26 +3,26 @@
 
 _mega_run() {
     local -a commands=(
-        'answer:the answer to a question in a text'
-        'choose:which text goes best with another'
-        'embed:the vectors that a model makes of texts'
-        'fill:what stands in place of the masks of a text'
-        'tag:labels of the words of a text'
-        'bench:how fast a model runs here, and how fast it could'
+        'answer:find the answer to a question in a text'
+        'choose:choose the text that goes best with another'
+        'embed:compute the vectors that a model makes of texts'
+        'fill:fill the masks of a text'
+        'tag:label the words of a text'
+        'bench:measure how fast a model runs here, and how fast it could'
         'classify:name what is in recordings, pictures and texts'
-        'detokenize:the text of tokens'
-        'eval:accuracy of a model on a list of labelled files'
+        'detokenize:turn tokens back into text'
+        'eval:measure the accuracy of a model on a list of labelled files'
         'explain:draw what a model looked at in an input'
-        'forward:raw arrays in, raw arrays out'
-        'generate:go on with a text, by a language model'
-        'info:what a model is for, and what it cannot do'
+        'forward:run arrays through a model, up to any stage'
+        'generate:continue a text with a language model'
+        'info:say what a model is for, and what it cannot do'
         'inspect:show what a model file holds'
         'models:list the models that are found'
         'plot:draw what a model learned'
-        'score:how probable a model finds texts'
+        'score:compute how probable a model finds texts'
         'serve:answer requests over HTTP'
-        'tokenize:the tokens that a model reads of a text'
-        'translate:text in, text out'
+        'tokenize:show the tokens that a model reads of a text'
+        'translate:translate texts line by line'
         'verify:check all checksums of a model file'
         'help:explain a command'
     )
@@ -50,14 +50,14 @@ _mega_run() {
             '--allow-none[an empty line if no answer is likelier]' \
             '--no-align[an answer may begin and end within words]' \
             '--bytes[places count bytes]' \
-            '--text=[an input, whatever it looks like]:text: ' \
+            '--text=[TEXT is the input, even if it looks like a file]:text: ' \
             '--lines[each line of the files is an input]' \
             '--column=[that column of CSV or TSV files]:column: ' \
             '--json[one line of JSON for each input]' \
             '(-t --threads)'{-t,--threads=}'[as many as there are processors]:threads: ' \
             '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni amx dotprod openblas)' \
-            '--precision=[of products of floats]:type:(f32 bf16)' \
-            '--max-memory=[refuse what needs more, such as 300M]:size: ' \
+            '--precision=[how floats are multiplied]:type:(f32 bf16)' \
+            '--max-memory=[use at most SIZE, such as 300M; refuse what needs more]:size: ' \
             '(-v --verbose)'{-v,--verbose}'[print score and place of an answer before it]' \
             '--shard=[the I-th of N parts of the inputs]:I/N: ' \
             '--results=[print to FILE, which appears complete]:file:_files' \
@@ -70,8 +70,8 @@ _mega_run() {
             '--json[all choices as JSON, the best first]' \
             '(-t --threads)'{-t,--threads=}'[as many as there are processors]:threads: ' \
             '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni amx dotprod openblas)' \
-            '--precision=[of products of floats]:type:(f32 bf16)' \
-            '--max-memory=[refuse what needs more, such as 300M]:size: ' \
+            '--precision=[how floats are multiplied]:type:(f32 bf16)' \
+            '--max-memory=[use at most SIZE, such as 300M; refuse what needs more]:size: ' \
             '(-v --verbose)'{-v,--verbose}'[print all choices with their scores]' \
             '(-h --help)'{-h,--help}'[show this help]' \
             '*:input:_files'
@@ -80,14 +80,14 @@ _mega_run() {
         _arguments -s \
             '(-m --model)'{-m,--model=}'[the model]:file:_files -g "*.mega"' \
             '--pooled[one vector for each text]' \
-            '--text=[an input, whatever it looks like]:text: ' \
+            '--text=[TEXT is the input, even if it looks like a file]:text: ' \
             '--lines[each line of the files is an input]' \
             '--column=[that column of CSV or TSV files]:column: ' \
             '--json[one line of JSON for each input]' \
             '(-t --threads)'{-t,--threads=}'[as many as there are processors]:threads: ' \
             '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni amx dotprod openblas)' \
-            '--precision=[of products of floats]:type:(f32 bf16)' \
-            '--max-memory=[refuse what needs more, such as 300M]:size: ' \
+            '--precision=[how floats are multiplied]:type:(f32 bf16)' \
+            '--max-memory=[use at most SIZE, such as 300M; refuse what needs more]:size: ' \
             '--shard=[the I-th of N parts of the inputs]:I/N: ' \
             '--results=[print to FILE, which appears complete]:file:_files' \
             '(-h --help)'{-h,--help}'[show this help]' \
@@ -98,14 +98,14 @@ _mega_run() {
             '(-m --model)'{-m,--model=}'[the model]:file:_files -g "*.mega"' \
             '--top=[how many tokens]:top: ' \
             '--targets=[only these tokens, separated by commas]:targets: ' \
-            '--text=[an input, whatever it looks like]:text: ' \
+            '--text=[TEXT is the input, even if it looks like a file]:text: ' \
             '--lines[each line of the files is an input]' \
             '--column=[that column of CSV or TSV files]:column: ' \
             '--json[one line of JSON for each input]' \
             '(-t --threads)'{-t,--threads=}'[as many as there are processors]:threads: ' \
             '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni amx dotprod openblas)' \
-            '--precision=[of products of floats]:type:(f32 bf16)' \
-            '--max-memory=[refuse what needs more, such as 300M]:size: ' \
+            '--precision=[how floats are multiplied]:type:(f32 bf16)' \
+            '--max-memory=[use at most SIZE, such as 300M; refuse what needs more]:size: ' \
             '--shard=[the I-th of N parts of the inputs]:I/N: ' \
             '--results=[print to FILE, which appears complete]:file:_files' \
             '(-h --help)'{-h,--help}'[show this help]' \
@@ -117,14 +117,14 @@ _mega_run() {
             '--group=[how neighbours of one label are joined]:how:(simple first average max)' \
             '--all[print what is labelled O, too]' \
             '--bytes[places in JSON count bytes]' \
-            '--text=[an input, whatever it looks like]:text: ' \
+            '--text=[TEXT is the input, even if it looks like a file]:text: ' \
             '--lines[each line of the files is an input]' \
             '--column=[that column of CSV or TSV files]:column: ' \
             '--json[one line of JSON for each input]' \
             '(-t --threads)'{-t,--threads=}'[as many as there are processors]:threads: ' \
             '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni amx dotprod openblas)' \
-            '--precision=[of products of floats]:type:(f32 bf16)' \
-            '--max-memory=[refuse what needs more, such as 300M]:size: ' \
+            '--precision=[how floats are multiplied]:type:(f32 bf16)' \
+            '--max-memory=[use at most SIZE, such as 300M; refuse what needs more]:size: ' \
             '--shard=[the I-th of N parts of the inputs]:I/N: ' \
             '--results=[print to FILE, which appears complete]:file:_files' \
             '(-h --help)'{-h,--help}'[show this help]' \
@@ -138,16 +138,16 @@ _mega_run() {
             '--tokens=[that are made (25; 64 of a language model)]:n: ' \
             '--beam=[of a translator (1)]:n: ' \
             '--batch=[sources at a time (1)]:n: ' \
-            '--repeats=[measured runs, after one that is not (5)]:n: ' \
+            '--repeats=[measured runs, after one warm-up run (5)]:n: ' \
             '--breakdown[where the time goes]' \
             '--format=[text (default), markdown, csv or json]:name:(text markdown csv json)' \
             '--json[as --format json]' \
             '(-q --quiet)'{-q,--quiet}'[no progress]' \
-            '(-v --verbose)'{-v,--verbose}'[say what model runs how and how fast]' \
+            '(-v --verbose)'{-v,--verbose}'[report the model, how it runs and its speed]' \
             {-t,--threads=}'[number of threads]:n: ' \
             '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni amx dotprod openblas)' \
-            '--precision=[of products of floats]:type:(f32 bf16)' \
-            '--max-memory=[refuse what needs more, such as 300M]:size: ' \
+            '--precision=[how floats are multiplied]:type:(f32 bf16)' \
+            '--max-memory=[use at most SIZE, such as 300M; refuse what needs more]:size: ' \
             '(-h --help)'{-h,--help}'[show this help]'
         ;;
     classify)
@@ -155,7 +155,7 @@ _mega_run() {
             '(-m --model)'{-m,--model=}'[the model]:file:_files -g "*.mega"' \
             '--top=[the K best labels, one a line (1)]:k: ' \
             '--json[one JSON object a line]' \
-            '--text=[an input, whatever it looks like]:text: ' \
+            '--text=[TEXT is the input, even if it looks like a file]:text: ' \
             '--pair=[a second text, which belongs to the first]:text: ' \
             '--lines[each line of text files is an input]' \
             '--column=[that column of CSV or TSV files]:name: ' \
@@ -168,18 +168,18 @@ _mega_run() {
             '*--ignore=[no events of these labels]:labels: ' \
             '--ends[print events when they end]' \
             '--raw=[input is headerless PCM, such as s16le\:16000\:1]:fmt:(s16le\:16000\:1 f32le\:16000\:1)' \
-            '--partial[take what is there of a recording that is cut short]' \
+            '--partial[accept a recording that is cut short]' \
             '--ids[input is token ids, used as they are]' \
             '--no-orient[pictures as they are stored]' \
             '--files-from=[read input paths from FILE, one a line; '\''-'\'' is standard input]:file:_files' \
             '(-0 --null)'{-0,--null}'[the paths of --files-from end in NUL]' \
             {-t,--threads=}'[number of threads]:n: ' \
             '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni amx dotprod openblas)' \
-            '--precision=[of products of floats]:type:(f32 bf16)' \
-            '--max-memory=[refuse what needs more, such as 300M]:size: ' \
+            '--precision=[how floats are multiplied]:type:(f32 bf16)' \
+            '--max-memory=[use at most SIZE, such as 300M; refuse what needs more]:size: ' \
             '--time[print how long loading, reading and running took]' \
             '(-q --quiet)'{-q,--quiet}'[no message about inputs that fail]' \
-            '(-v --verbose)'{-v,--verbose}'[say what model runs how and how fast]' \
+            '(-v --verbose)'{-v,--verbose}'[report the model, how it runs and its speed]' \
             '--shard=[the I-th of N parts of the inputs]:I/N: ' \
             '--results=[print to FILE, which appears complete]:file:_files' \
             '(-h --help)'{-h,--help}'[show this help]' \
@@ -189,7 +189,7 @@ _mega_run() {
         _arguments -s \
             '(-m --model)'{-m,--model=}'[the model (the shipped language model)]:file:_files -g "*.mega"' \
             '--lines[each line of standard input is a text of its own]' \
-            '--special[special tokens are a part of the text]' \
+            '--special[keep special tokens in the text]' \
             '--clean-up[leave out blanks before punctuation and English endings]' \
             '--side=[of a translator]:side:(source target)' \
             '--json[one JSON object for each text]' \
@@ -205,15 +205,15 @@ _mega_run() {
             '--split=[only rows whose column '\''split'\'' is NAME]:name: ' \
             '--limit=[only the first N rows or lines]:n: ' \
             '--predictions=[write the prediction of every row]:file:_files' \
-            '--partial[take what is there of recordings that are cut short]' \
+            '--partial[accept recordings that are cut short]' \
             '--json[one JSON object]' \
             '--no-orient[pictures as they are stored]' \
             {-t,--threads=}'[number of threads]:n: ' \
             '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni amx dotprod openblas)' \
-            '--precision=[of products of floats]:type:(f32 bf16)' \
-            '--max-memory=[refuse what needs more, such as 300M]:size: ' \
+            '--precision=[how floats are multiplied]:type:(f32 bf16)' \
+            '--max-memory=[use at most SIZE, such as 300M; refuse what needs more]:size: ' \
             '(-q --quiet)'{-q,--quiet}'[no progress, no message about inputs that fail]' \
-            '(-v --verbose)'{-v,--verbose}'[say what model runs how and how fast]' \
+            '(-v --verbose)'{-v,--verbose}'[report the model, how it runs and its speed]' \
             '(-h --help)'{-h,--help}'[show this help]' \
             '*:input:_files'
         ;;
@@ -224,14 +224,14 @@ _mega_run() {
             '--text=[the input itself, whatever it looks like]:text: ' \
             '--question=[what a model that answers questions looks for]:text: ' \
             '--raw=[input is headerless PCM, such as s16le\:16000\:1]:fmt:(s16le\:16000\:1 f32le\:16000\:1)' \
-            '--partial[take what is there of a recording that is cut short]' \
+            '--partial[accept a recording that is cut short]' \
             '--ids[input is token ids, used as they are]' \
             '--no-orient[a picture as it is stored]' \
             '--pre-tokenized[text is tokenised already]' \
             {-t,--threads=}'[number of threads]:n: ' \
             '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni amx dotprod openblas)' \
-            '--precision=[of products of floats]:type:(f32 bf16)' \
-            '--max-memory=[refuse what needs more, such as 300M]:size: ' \
+            '--precision=[how floats are multiplied]:type:(f32 bf16)' \
+            '--max-memory=[use at most SIZE, such as 300M; refuse what needs more]:size: ' \
             '--json[print what was drawn as JSON]' \
             '(-h --help)'{-h,--help}'[show this help]' \
             '*:input:_files'
@@ -253,9 +253,9 @@ _mega_run() {
             '--json[print what was written as JSON]' \
             {-t,--threads=}'[number of threads]:n: ' \
             '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni amx dotprod openblas)' \
-            '--precision=[of products of floats]:type:(f32 bf16)' \
-            '--max-memory=[refuse what needs more, such as 300M]:size: ' \
-            '(-v --verbose)'{-v,--verbose}'[say what model runs how and how fast]' \
+            '--precision=[how floats are multiplied]:type:(f32 bf16)' \
+            '--max-memory=[use at most SIZE, such as 300M; refuse what needs more]:size: ' \
+            '(-v --verbose)'{-v,--verbose}'[report the model, how it runs and its speed]' \
             '(-h --help)'{-h,--help}'[show this help]' \
             '*:input:_files'
         ;;
@@ -266,23 +266,23 @@ _mega_run() {
             '--greedy[always the most probable token]' \
             '--temperature=[below 1 bolder words become rarer (1)]:x: ' \
             '--top-k=[only the K most probable tokens (off)]:k: ' \
-            '--top-p=[only the most probable tokens, of mass P (off)]:p: ' \
-            '--repetition-penalty=[makes tokens that were there less probable (1\: off)]:x: ' \
-            {-s,--seed=}'[the same seed gives the same text (drawn anew each time)]:n: ' \
-            {-p,--text=}'[the prompt, whatever it looks like]:text: ' \
+            '--top-p=[only the most probable tokens, up to a probability of P (off)]:p: ' \
+            '--repetition-penalty=[make tokens that occurred before less probable (1\: off)]:x: ' \
+            {-s,--seed=}'[the same seed gives the same text (random)]:n: ' \
+            {-p,--text=}'[the prompt, even if it looks like a file]:text: ' \
             '--no-prompt[in JSON of a model from the hub]' \
             '--echo[print the prompt, too]' \
-            '*--stop=[ends before TEXT; may be given several times]:text: ' \
+            '*--stop=[stop before TEXT; may be given several times]:text: ' \
             '--ignore-eos[does not end at </s>]' \
             '--n=[N samples, one after the other (1)]:n: ' \
-            '--chunk=[other chunk of a model with rotary bias; 0\: none]:n: ' \
+            '--chunk=[another chunk size, for a model with rotary bias; 0\: none]:n: ' \
             '--ids[prompt and continuation are token ids, nothing added]' \
             '--json[one JSON object for each sample]' \
             {-t,--threads=}'[number of threads]:n: ' \
             '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni amx dotprod openblas)' \
-            '--precision=[of products of floats]:type:(f32 bf16)' \
-            '--max-memory=[refuse what needs more, such as 300M]:size: ' \
-            '(-v --verbose)'{-v,--verbose}'[say what model runs how and how fast]' \
+            '--precision=[how floats are multiplied]:type:(f32 bf16)' \
+            '--max-memory=[use at most SIZE, such as 300M; refuse what needs more]:size: ' \
+            '(-v --verbose)'{-v,--verbose}'[report the model, how it runs and its speed]' \
             '(-h --help)'{-h,--help}'[show this help]' \
             '*:input:_files'
         ;;
@@ -320,16 +320,16 @@ _mega_run() {
             '--per-token[every symbol and its log-probability, one a line]' \
             '--tokens-per-sample=[a language model reads pieces of so many tokens]:n: ' \
             '--context-window=[tokens that a piece repeats and does not score again (0)]:n: ' \
-            '--chunk=[other chunk of a model with rotary bias; 0\: none]:n: ' \
+            '--chunk=[another chunk size, for a model with rotary bias; 0\: none]:n: ' \
             '--ids[texts are token ids, nothing added at their end]' \
             '--pre-tokenized[text is tokenised already]' \
             '--json[one JSON object for each text]' \
             {-t,--threads=}'[number of threads]:n: ' \
             '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni amx dotprod openblas)' \
-            '--precision=[of products of floats]:type:(f32 bf16)' \
-            '--max-memory=[refuse what needs more, such as 300M]:size: ' \
+            '--precision=[how floats are multiplied]:type:(f32 bf16)' \
+            '--max-memory=[use at most SIZE, such as 300M; refuse what needs more]:size: ' \
             '(-q --quiet)'{-q,--quiet}'[no progress]' \
-            '(-v --verbose)'{-v,--verbose}'[say what model runs how and how fast]' \
+            '(-v --verbose)'{-v,--verbose}'[report the model, how it runs and its speed]' \
             '--shard=[the I-th of N parts of the inputs]:I/N: ' \
             '--results=[print to FILE, which appears complete]:file:_files' \
             '(-h --help)'{-h,--help}'[show this help]' \
@@ -351,8 +351,8 @@ _mega_run() {
             '--streams=[streams of sound at a time (8)]:n: ' \
             {-t,--threads=}'[number of threads]:n: ' \
             '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni amx dotprod openblas)' \
-            '--precision=[of products of floats]:type:(f32 bf16)' \
-            '--max-memory=[refuse what needs more, such as 300M]:size: ' \
+            '--precision=[how floats are multiplied]:type:(f32 bf16)' \
+            '--max-memory=[use at most SIZE, such as 300M; refuse what needs more]:size: ' \
             '(-q --quiet)'{-q,--quiet}'[only errors]' \
             '(-v --verbose)'{-v,--verbose}'[say what was asked and how long the answer took]' \
             '(-h --help)'{-h,--help}'[show this help]'
@@ -361,7 +361,7 @@ _mega_run() {
         _arguments -s \
             '(-m --model)'{-m,--model=}'[the model (the shipped language model)]:file:_files -g "*.mega"' \
             '--text=[tokenize this text, whatever it looks like]:text: ' \
-            '--pair=[a second text, of models that take two]:text: ' \
+            '--pair=[a second text, for models that take two]:text: ' \
             '--lines[each line is a text]' \
             '--no-special[no special tokens around the text]' \
             '--max-length=[cut to N tokens, special ones included]:n: ' \
@@ -379,9 +379,9 @@ _mega_run() {
         _arguments -s \
             '(-m --model)'{-m,--model=}'[the model (the shipped translator)]:file:_files -g "*.mega"' \
             '--to=[the language to translate into]:language:(de en)' \
-            '--beam=[hypotheses that are followed (5)]:n: ' \
+            '--beam=[width of the beam (5)]:n: ' \
             '--nbest=[print the K best, one a line (1)]:k: ' \
-            '--lenpen=[a score is divided by length^X (1)]:x: ' \
+            '--lenpen=[divide scores by length^X (1)]:x: ' \
             '--unnormalized[a score is the sum of its tokens'\'']' \
             '--max-len-a=[most tokens for each source token]:x: ' \
             '--max-len-b=[most tokens besides]:n: ' \
@@ -389,21 +389,21 @@ _mega_run() {
             '--no-repeat-ngram=[never repeat N tokens in a row, 2 or more (off)]:n: ' \
             '--text=[translate this text, whatever it looks like]:text: ' \
             '--prefix=[every translation begins with TEXT]:text: ' \
-            '--unk-penalty=[taken from the score of unknown words (0)]:x: ' \
-            '--temperature=[divides the logits (1)]:x: ' \
+            '--unk-penalty=[subtract X from the score of unknown words (0)]:x: ' \
+            '--temperature=[divide the logits by X (1)]:x: ' \
             '--warn-below=[name translations of lower mean log-probability]:x: ' \
-            '--scores[the score and a TAB before each translation]' \
+            '--scores[print the score and a TAB before each translation]' \
             '--alignments[a TAB and pairs '\''source-target'\'' of symbols behind it]' \
             '--json[one JSON object a line]' \
             '--ids[token ids in and out, nothing added or removed]' \
-            '--pre-tokenized[text is tokenised already, and stays so]' \
+            '--pre-tokenized[input is tokenised already, and output stays tokenised]' \
             '--batch=[lines that are translated together (1)]:n: ' \
             {-t,--threads=}'[number of threads]:n: ' \
             '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni amx dotprod openblas)' \
-            '--precision=[of products of floats]:type:(f32 bf16)' \
-            '--max-memory=[refuse what needs more, such as 300M]:size: ' \
+            '--precision=[how floats are multiplied]:type:(f32 bf16)' \
+            '--max-memory=[use at most SIZE, such as 300M; refuse what needs more]:size: ' \
             '(-q --quiet)'{-q,--quiet}'[no progress]' \
-            '(-v --verbose)'{-v,--verbose}'[say what model runs how and how fast]' \
+            '(-v --verbose)'{-v,--verbose}'[report the model, how it runs and its speed]' \
             '--shard=[the I-th of N parts of the inputs]:I/N: ' \
             '--results=[print to FILE, which appears complete]:file:_files' \
             '(-h --help)'{-h,--help}'[show this help]' \
@@ -454,7 +454,7 @@ _mega_convert() {
         '--dtype=[of the matrices\: f32 (default), f16, bf16, int8 or int4]:type:(f32 f16 bf16 int8 int4)' \
         '--keep-kernels=[of S4\: kernels for inputs of N positions; 0\: none]:n: ' \
         '--no-compress[larger file, used in place without decoding]' \
-        '--max-memory=[refuse what needs more, such as 300M]:size: ' \
+        '--max-memory=[use at most SIZE, such as 300M; refuse what needs more]:size: ' \
         '--name=[name of the model]:text: ' \
         '--license=[licence of the model]:text: ' \
         '--source=[where the model comes from]:text: ' \
@@ -463,7 +463,7 @@ _mega_convert() {
         '--json[print what was written, or is listed, as JSON]' \
         '--force[overwrite; leave out unknown tensors]' \
         '(-q --quiet)'{-q,--quiet}'[no notes and no progress]' \
-        '(-v --verbose)'{-v,--verbose}'[say what model runs how and how fast]' \
+        '(-v --verbose)'{-v,--verbose}'[report the model, how it runs and its speed]' \
         '(-h --help)'{-h,--help}'[show this help]' \
         '--version[show the version]' \
         ':checkpoint:_files'

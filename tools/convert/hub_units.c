@@ -114,7 +114,7 @@ static int take_json(Tokens *tokens, int rows, const char *path, MegaError *err)
     }
     for (size_t i = 0; i < tokens->count; i++)
         if (!tokens->symbols[i])
-            return mega_fail(err, MEGA_ERR_FORMAT, "%s: token %zu is no text", path, i);
+            return mega_fail(err, MEGA_ERR_FORMAT, "%s: token %zu is not text", path, i);
     return 0;
 }
 

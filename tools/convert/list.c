@@ -13,7 +13,7 @@ static void list_beside(const MegaCheckpoint *checkpoint)
 {
     size_t left, count = mega_checkpoint_beside_count(checkpoint, &left);
     if (count)
-        printf("# beside the tensors\n");
+        printf("# besides the tensors\n");
     for (size_t i = 0; i < count; i++) {
         const MegaCheckpointBeside *beside = mega_checkpoint_beside(checkpoint, i);
         printf("%s\t%s\n", beside->name, beside->what);

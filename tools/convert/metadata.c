@@ -356,7 +356,8 @@ static int write_image(MegaMeta *meta, const MetadataOptions *options,
             return code;
         int side = (int)lround(sqrt((double)pixels));
         if (side < 1 || side * side != pixels) {
-            metadata_note(options, "the number of positions is no square: pictures cannot be read");
+            metadata_note(options,
+                          "the number of positions is not a square: pictures cannot be read");
             return 0;
         }
         image.width = image.height = side;

@@ -50,7 +50,7 @@ static const char help[] =
     "      --dtype TYPE       of the matrices: f32 (default), f16, bf16, int8 or int4\n"
     "      --keep-kernels N   of S4: keep the kernels for inputs of N positions (0: none)\n"
     "      --no-compress      larger file, used in place without decoding\n"
-    "      --max-memory SIZE  refuse what needs more, such as 300M\n"
+    "      --max-memory SIZE  use at most SIZE, such as 300M; refuse what needs more\n"
     "      --name, --license, --source TEXT   provenance; --default: the one to take without -m\n"
     "      --list             print tensors and arguments of a checkpoint\n"
     "      --json             print what was written, or is listed, as a JSON object\n"

@@ -53,7 +53,7 @@ static int read_vocab(json_t **out, const char *path, int rows, MegaError *err)
                          path, json_array_size(*out), rows);
     for (size_t i = 0; i < json_array_size(*out); i++)
         if (!json_is_string(json_array_get(*out, i)))
-            return mega_fail(err, MEGA_ERR_FORMAT, "%s: token %zu is no text", path, i);
+            return mega_fail(err, MEGA_ERR_FORMAT, "%s: token %zu is not text", path, i);
     return 0;
 }
 

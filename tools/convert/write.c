@@ -94,7 +94,7 @@ static int check_leftovers(const Items *items, const WriteOptions *options, Mega
     if (unknown && !options->keep_going)
         return mega_fail(err, MEGA_ERR_MODEL,
                          "%zu tensors, such as '%s', are not part of this architecture; the result "
-                         "would not equal the original (--force converts all the same)",
+                         "would not equal the original (--force converts it anyway)",
                          unknown, first);
     return 0;
 }
@@ -156,7 +156,7 @@ static int check_values(const WriteOptions *options, const Item *item, const flo
                              options->allow_non_finite
                                  ? "int8 and int4 cannot hold that; use f32"
                                  : "the training run has failed, or the file is damaged "
-                                   "(--allow-non-finite converts all the same)");
+                                   "(--allow-non-finite converts it anyway)");
         }
         if (dtype == MEGA_F16 && isfinite(values[i]) && fabsf(values[i]) > 65504.0f)
             return mega_fail(err, MEGA_ERR_UNSUPPORTED,

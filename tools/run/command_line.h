@@ -50,17 +50,17 @@ int take_raw(const CommandOption *option, const char *value, MegaError *err);
 /* The rate of MegaSessionOptions. */
 #define RATE_OPTION(target) {.name = "rate", .take = take_rate, .out = &(target)->rate}
 #define SESSION_HELP                                                                               \
-    "  -t, --threads N         (as many as there are processors)\n"                                \
+    "  -t, --threads N         threads (one for each processor)\n"                                 \
     "      --cpu NAME          kernels: generic, avx2 ... (the best of this machine)\n"            \
-    "      --precision TYPE    of products of floats: f32 (default), or bf16 with kernels amx\n"   \
-    "      --max-memory SIZE   refuse what needs more, such as 300M\n"
+    "      --precision TYPE    multiply floats in f32 (default), or in bf16 with kernels amx\n"    \
+    "      --max-memory SIZE   use at most SIZE, such as 300M; refuse what needs more\n"
 /* Options of commands that take any number of inputs; target is a Shard. */
 #define SHARD_OPTIONS(target)                                                                      \
     {.name = "shard", .take = take_shard, .out = (target)},                                        \
         {.name = "results", .take = take_text, .out = &(target)->results}
 #define SHARD_HELP                                                                                 \
     "      --shard I/N         the I-th of N parts of the inputs, in their order\n"                \
-    "      --results FILE      print to FILE, which appears complete; done if it is there\n"
+    "      --results FILE      print to FILE, which appears when complete; skip if it exists\n"
 /* The last options of commands that go through files of text or a list of inputs. */
 #define FILE_OPTIONS(session, quiet, verbose)                                                      \
     SESSION_OPTIONS(session), QUIET_OPTION(quiet), VERBOSE_OPTION(verbose), INPUT_OPTIONS

@@ -140,7 +140,7 @@ static int next_piece(Run *run, uint64_t first, size_t count, MegaInput *out, Me
     *out = (MegaInput){.kind = MEGA_INPUT_SAMPLES, .values = run->values, .length = floats};
     if (run->header.type == MEGA_NPY_F32)
         return mega_npy_next(run->input, run->values, floats, err);
-    return mega_fail(err, MEGA_ERR_INPUT, "%s: integers in %d dimensions are no input",
+    return mega_fail(err, MEGA_ERR_INPUT, "%s: integers in %d dimensions are not an input",
                      run->request->input, run->header.rank);
 }
 
@@ -159,7 +159,7 @@ static int run_pieces(Run *run, MegaError *err)
             return code;
         code = mega_session_stream_piece(run->session, &piece, run->piece, &positions, &inner);
         if (code && first > 0)
-            return mega_fail(err, code, "%s: behind position %llu: %s", path,
+            return mega_fail(err, code, "%s: after position %llu: %s", path,
                              (unsigned long long)first - 1, inner.text);
         if (!code)
             mega_session_stream_join(run->session, run->pooled, run->piece, first == 0);
@@ -178,7 +178,7 @@ static int finish(Run *run, MegaError *err)
         return mega_fail(err, run->code, "%s", run->err.text);
     if (!run->output)
         return mega_fail(err, MEGA_ERR_UNSUPPORTED,
-                         "stage %s did not come: layers that go step by step make no kernels",
+                         "stage %s was not computed: layers that run step by step make no kernels",
                          run->request->stage);
     return mega_npy_commit(run->output, err);
 }

@@ -27,28 +27,28 @@ typedef struct Command {
 } Command;
 
 static const Command commands[] = {
-    {"answer", command_answer, "the answer to a question in a text"},
-    {"bench", command_bench, "how fast a model runs here, and how fast it could"},
-    {"choose", command_choose, "which text goes best with another"},
+    {"answer", command_answer, "find the answer to a question in a text"},
+    {"bench", command_bench, "measure how fast a model runs here, and how fast it could"},
+    {"choose", command_choose, "choose the text that goes best with another"},
     {"classify", command_classify, "name what is in recordings, pictures and texts"},
-    {"detokenize", command_detokenize, "the text of tokens"},
-    {"embed", command_embed, "the vectors that a model makes of texts"},
-    {"eval", command_eval, "accuracy of a model on a list of labelled files"},
+    {"detokenize", command_detokenize, "turn tokens back into text"},
+    {"embed", command_embed, "compute the vectors that a model makes of texts"},
+    {"eval", command_eval, "measure a model's accuracy on a list of labelled files"},
     {"explain", command_explain, "draw what a model looked at in an input"},
-    {"fill", command_fill, "what stands in place of the masks of a text"},
-    {"forward", command_forward, "raw arrays in, raw arrays out"},
-    {"generate", command_generate, "go on with a text, by a language model"},
-    {"info", command_info, "what a model is for, and what it cannot do"},
+    {"fill", command_fill, "fill the masks of a text"},
+    {"forward", command_forward, "run arrays through a model, up to any stage"},
+    {"generate", command_generate, "continue a text with a language model"},
+    {"info", command_info, "say what a model is for, and what it cannot do"},
     {"inspect", command_inspect, "show what a model file holds"},
     {"models", command_models, "list the models that are found"},
     {"plot", command_plot, "draw what a model learned"},
-    {"score", command_score, "how probable a model finds texts"},
+    {"score", command_score, "compute how probable a model finds texts"},
 #if MEGA_WITH_SERVER
     {"serve", command_serve, "answer requests over HTTP"},
 #endif
-    {"tag", command_tag, "labels of the words of a text"},
-    {"tokenize", command_tokenize, "the tokens that a model reads of a text"},
-    {"translate", command_translate, "text in, text out"},
+    {"tag", command_tag, "label the words of a text"},
+    {"tokenize", command_tokenize, "show the tokens that a model reads of a text"},
+    {"translate", command_translate, "translate texts line by line"},
     {"verify", command_verify, "check all checksums of a model file"},
 };
 
@@ -124,10 +124,10 @@ static int suggest_for_file(const char *path)
 {
     MegaError err = {0};
     if (content_of_path(path) == MEGA_CONTENT_TEXT) {
-        report("%s is a text. What should become of it?", path);
+        report("%s is a text. What should be done with it?", path);
         fprintf(stderr,
                 "  mega-run translate %1$s\n"
-                "  mega-run generate %1$s              goes on with it\n"
+                "  mega-run generate %1$s              continues it\n"
                 "  mega-run score %1$s                 how probable it is, line by line\n"
                 "  mega-run explain %1$s -o FILE.png   what the translator looks at\n"
                 "  mega-run classify -m MODEL %1$s\n",

@@ -57,7 +57,7 @@ void put_line(const char *text, size_t size);
         {.name = "column", .take = take_text, .out = &(inputs)->column},                           \
         JSON_OPTION(&(inputs)->json), SHARD_OPTIONS(&(inputs)->shard), INPUT_OPTIONS
 #define TEXT_INPUT_HELP                                                                            \
-    "      --text TEXT        an input, whatever it looks like\n"                                  \
+    "      --text TEXT        TEXT is the input, even if it looks like a file\n"                   \
     "      --lines            each line of the files is an input\n"                                \
     "      --column NAME      that column of CSV or TSV files, whose first row has names\n"        \
     "      --json             one line of JSON for each input\n" SHARD_HELP

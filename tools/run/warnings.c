@@ -19,6 +19,6 @@ void report_cut(const char *path, double end, double length, double clip, const 
     char whole[40] = "";
     if (length > 0)
         snprintf(whole, sizeof whole, " of %.2f", length);
-    report("%s: looked at the first %.2f%s s; %s %g looks at all of it", mega_source_name(path),
+    report("%s: classified only the first %.2f%s s; %s %g covers all of it", mega_source_name(path),
            end, whole, way, clip);
 }

@@ -262,7 +262,7 @@ static void test_not_a_number(void **state)
     const uint8_t bytes[] = {0, 0, 0, 0, 0, 0, 0xc0, 0x7f};
     (void)state;
     write_file(bytes, sizeof bytes);
-    assert_refused(&pcm, 16000, MEGA_ERR_FORMAT, "sample 1 is no finite number");
+    assert_refused(&pcm, 16000, MEGA_ERR_FORMAT, "sample 1 is not a finite number");
 }
 
 /* ---- Damage --------------------------------------------------------------------------------- */

@@ -132,7 +132,7 @@ static void test_bitmaps_of_true_colour(void **state)
           .header = 108,
           .compression = 3,
           .masks = {0xff0000, 0xff00, 0xff, 0xff000000}}},
-        {"opaque, behind the header",
+        {"opaque, after the header",
          {.bits = 32, .compression = 6, .masks = {0xff0000, 0xff00, 0xff, 0xff000000}}},
     };
     (void)state;

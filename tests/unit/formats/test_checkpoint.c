@@ -280,13 +280,13 @@ static void test_foreign(void **state)
     FOREIGN("RIFF\0\0\0\0WAVEfmt ", "a wav recording; expected a PyTorch checkpoint");
     FOREIGN("\x89PNG\r\n\x1a\n", "a PNG image; expected");
     FOREIGN("no 1\nyes 2\n", "a text file");
-    FOREIGN("\0\1\2\3\4\5\6\7\x10", "of no known kind");
+    FOREIGN("\0\1\2\3\4\5\6\7\x10", "of an unknown kind");
     char tar[512] = "checkpoint";
     memcpy(tar + 257, "ustar", 5);
     expect_bytes(tar, sizeof tar, MEGA_ERR_FORMAT, "a tar archive");
     expect_error("tests/data", MEGA_ERR_FORMAT, "the folder has no config.json");
     expect_error("tests/no-such-file", MEGA_ERR_IO, "No such file");
-    expect_error("/dev/null", MEGA_ERR_IO, "no regular file");
+    expect_error("/dev/null", MEGA_ERR_IO, "not a regular file");
 }
 
 /* Expects an answer for a safetensors file with this header and so many bytes of data. */

@@ -69,7 +69,7 @@ static void test_ends_of_jpeg(void **state)
         MegaImage expected = image_of(names[n]);
         MegaBuffer file = read_picture(names[n]);
         append_bytes(&file, 5000, 0x77);
-        assert_picture("bytes behind the end", file, &expected);
+        assert_picture("bytes after the end", file, &expected);
         for (size_t zeros = 1; zeros < 1000; zeros *= 5) {
             file = read_picture(names[n]);
             file.size -= 2;
@@ -78,7 +78,7 @@ static void test_ends_of_jpeg(void **state)
             file = read_picture(names[n]);
             file.size -= 30;
             append_bytes(&file, zeros, 0);
-            assert_picture_refused("zeros behind a cut", file, MEGA_ERR_FORMAT, "picture");
+            assert_picture_refused("zeros after a cut", file, MEGA_ERR_FORMAT, "picture");
         }
         file = read_picture(names[n]);
         const size_t size = file.size;
@@ -86,7 +86,7 @@ static void test_ends_of_jpeg(void **state)
         append_bytes(&file, 1, 0xff);
         append_bytes(&file, 1, 0xd9);
         assert_true(file.size < size);
-        assert_picture_refused("an end mark behind a cut", file, MEGA_ERR_FORMAT,
+        assert_picture_refused("an end mark after a cut", file, MEGA_ERR_FORMAT,
                                "cannot be decoded");
         mega_image_free(&expected);
     }
@@ -177,7 +177,7 @@ static void test_ends_of_png(void **state)
     assert_picture("right", black_png(4, 20), &expected);
     MegaBuffer file = black_png(4, 20);
     append_bytes(&file, 999, 0x50);
-    assert_picture("bytes behind the end", file, &expected);
+    assert_picture("bytes after the end", file, &expected);
     assert_picture("a little more than the rows", black_png(4, 20 + 65536), &expected);
     assert_picture_refused("rows are missing", black_png(4, 19), MEGA_ERR_FORMAT,
                    "of 20 bytes of pixels it holds 19");

@@ -275,10 +275,10 @@ static const Change changes[] = {
     /* metadata, padding */
     {0x40, 4, 4, MEGA_ERR_FORMAT, "example: metadata entry 3"},
     {0x4a, 1, 9, MEGA_ERR_UNSUPPORTED, "'task' has type 9"},
-    {0x89, 1, 1, MEGA_ERR_FORMAT, "padding behind the metadata"},
-    {0xbf, 1, 1, MEGA_ERR_FORMAT, "padding behind the metadata"},
-    {0x15a, 1, 1, MEGA_ERR_FORMAT, "padding behind the index"},
-    {0x17f, 1, 1, MEGA_ERR_FORMAT, "padding behind the index"},
+    {0x89, 1, 1, MEGA_ERR_FORMAT, "padding after the metadata"},
+    {0xbf, 1, 1, MEGA_ERR_FORMAT, "padding after the metadata"},
+    {0x15a, 1, 1, MEGA_ERR_FORMAT, "padding after the index"},
+    {0x17f, 1, 1, MEGA_ERR_FORMAT, "padding after the index"},
     {0x188, 1, 1, MEGA_ERR_FORMAT, "'b': the padding before"},
     {0x1bf, 1, 1, MEGA_ERR_FORMAT, "'b': the padding before"},
     /* index: tensor a, plain */
@@ -480,7 +480,7 @@ static void test_foreign_files(void **state)
     assert_int_equal(mega_file_open(&file, scratch_folder, &err), MEGA_ERR_IO);
     assert_says(&err, "directory");
     assert_int_equal(mega_file_open(&file, "/dev/null", &err), MEGA_ERR_IO);
-    assert_says(&err, "no regular file");
+    assert_says(&err, "not a regular file");
 }
 
 int main(void)

@@ -216,12 +216,12 @@ static const BadDecl bad_decls[] = {
     {{"b", MEGA_F32, 2, {2, 0}, -1, false}, MEGA_ERR_ARGUMENT, "dimension 1 of tensor 'b' is zero"},
     {{"b", MEGA_F32, 2, {UINT64_MAX, 2}, -1, false}, MEGA_ERR_LIMIT, "overflows"},
     {{"b", MEGA_F32, 1, {UINT64_MAX / 4}, -1, false}, MEGA_ERR_LIMIT, "overflows"},
-    {{"b", MEGA_F32, 1, {2}, 1, false}, MEGA_ERR_ARGUMENT, "no earlier tensor"},
+    {{"b", MEGA_F32, 1, {2}, 1, false}, MEGA_ERR_ARGUMENT, "not an earlier tensor"},
     {{"b", MEGA_F32, 1, {2}, 2, false}, MEGA_ERR_ARGUMENT, "tied to number 2 of 2"},
     {{"b", MEGA_F32, 1, {3}, 0, false}, MEGA_ERR_ARGUMENT, "same dtype and shape"},
     {{"b", MEGA_F16, 1, {2}, 0, false}, MEGA_ERR_ARGUMENT, "same dtype and shape"},
     {{"b", MEGA_F32, 2, {2, 1}, 0, false}, MEGA_ERR_ARGUMENT, "same dtype and shape"},
-    {{"b", MEGA_F32, 1, {2}, -1, true}, MEGA_ERR_ARGUMENT, "it is no matrix"},
+    {{"b", MEGA_F32, 1, {2}, -1, true}, MEGA_ERR_ARGUMENT, "it is not a matrix"},
 };
 
 static void test_bad_declarations(void **state)

@@ -290,7 +290,7 @@ static void test_calls(void **state)
     FORMAT("X\2\0\0\0a\xff", "not UTF-8");
     GOOD("X\3\0\0\0\xed\xa0\x80"); /* a lone surrogate, as Python writes it */
     FORMAT("ccollections\nOrderedDict\nK\1\x85R", "made from the wrong values");
-    FORMAT("ccollections\nOrderedDict\n]K\1a\x85R", "something else than pairs");
+    FORMAT("ccollections\nOrderedDict\n]K\1a\x85R", "something other than pairs");
     FORMAT("K\1}b", "the attributes of an integer are set");
     FORMAT("cargparse\nNamespace\n)\x81K\1b", "expected a dict");
     FORMAT("ccollections\nOrderedDict\n)RK\1b", "the attributes of a dict");

@@ -217,19 +217,19 @@ static void test_chunks_around_the_samples(void **state)
     mega_buffer_free(&file);
     file = join(wav_header(36 + 2 * LENGTH, 2 * LENGTH, false), copy_of(&bytes));
     put_text(&file, "TAG and other junk");
-    assert_tones("junk behind", &file, LENGTH, 1e-4f);
+    assert_tones("junk after", &file, LENGTH, 1e-4f);
     file.size -= 18;
     MegaBuffer two = join(copy_of(&file), copy_of(&file));
-    assert_tones("one behind the other", &two, 2 * LENGTH, 1e-4f);
+    assert_tones("one after the other", &two, 2 * LENGTH, 1e-4f);
     mega_buffer_free(&two);
     two = (MegaBuffer){0};
     mega_put_bytes(&two, "ID3\4\0\0\0\0\0\3abc", 13);
     two = join(two, copy_of(&file));
-    assert_tones("behind a tag", &two, LENGTH, 1e-4f);
+    assert_tones("after a tag", &two, LENGTH, 1e-4f);
     mega_buffer_free(&two);
     put_text(&two, "HTTP/1.1 200 OK\r\n\r\n");
     two = join(two, copy_of(&file));
-    assert_tones("behind junk", &two, LENGTH, 1e-4f);
+    assert_tones("after junk", &two, LENGTH, 1e-4f);
     mega_buffer_free(&two);
     mega_buffer_free(&file);
     mega_buffer_free(&bytes);
@@ -392,7 +392,7 @@ static void test_tags_and_junk(void **state)
             {zeros, 3000, true},
             {lyrics, sizeof lyrics - 1, true},
             {ape, 32, true},
-            {"and some junk that is no sound", 30, true},
+            {"and some junk that is not sound", 30, true},
             {zeros, 100, false},
             {"hello world, this is junk ", 26, false},
             {id3, 2010, false},
@@ -525,7 +525,7 @@ static void test_one_rule_for_cut_files(void **state)
         size_t count = 0, got = 1;
         float block[1000];
         write_file(file.data, file.size * 6 / 10);
-        assert_refused(NULL, RATE, MEGA_ERR_FORMAT, "or take what is there");
+        assert_refused(NULL, RATE, MEGA_ERR_FORMAT, "or accept what is there");
         if (mega_audio_open(&audio, test_path, &options, &err))
             fail_msg("format %#x: %s", (unsigned)formats[f], err.text);
         const char *cut = mega_audio_cut(audio), *time = cut ? strstr(cut, "ends after ") : NULL;

@@ -200,7 +200,7 @@ static void bad_sound_is_refused(void **state)
     bad.data = NULL;
     assert_goes_on(pipeline, &bad, MEGA_ERR_ARGUMENT, "no data", &good);
     bad = (MegaRaw){.kind = MEGA_RAW_PCM, .data = wrong, .size = sizeof wrong, .pcm = mono};
-    assert_goes_on(pipeline, &bad, MEGA_ERR_FORMAT, "sample 1 is no finite number", &good);
+    assert_goes_on(pipeline, &bad, MEGA_ERR_FORMAT, "sample 1 is not a finite number", &good);
     bad = raw_text("red");
     assert_goes_on(pipeline, &bad, MEGA_ERR_INPUT, "the text is text, but this model takes a rec",
                    &good);

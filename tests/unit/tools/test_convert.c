@@ -532,7 +532,7 @@ static void labels_and_statistics(void **state)
     static const Case noted[] = {
         {PIXELS, 0, "{\"input_type\": \"audio\"}", "cannot read recordings", 0},
         {PIXELS, 0, "{\"max_positions\": 7}",
-         "the number of positions is no square: pictures cannot be read", 0},
+         "the number of positions is not a square: pictures cannot be read", 0},
     };
     static const Case silent[] = {
         {PIXELS, "--labels a,b --pixel-mean 0.5 --pixel-std 0.25", 0, NULL, 0},

@@ -599,11 +599,11 @@ static void test_find_model(void **state)
     assert_int_equal(find(&found, MEGA_TASK_CLASSIFY, MEGA_CONTENT_SOUND, "de", &err), MEGA_ERR_IO);
     assert_null(found);
     /* The advice is for a kind that is known, not for that of a model which has none. */
-    mega_fail(&err, MEGA_ERR_INPUT, "it is no picture");
+    mega_fail(&err, MEGA_ERR_INPUT, "it is not a picture");
     advise_classifier(MEGA_CONTENT_UNKNOWN, &err);
-    assert_string_equal(err.text, "it is no picture");
+    assert_string_equal(err.text, "it is not a picture");
     advise_classifier(MEGA_CONTENT_SOUND, &err);
-    assert_string_equal(err.text, "it is no picture; for sound use speech");
+    assert_string_equal(err.text, "it is not a picture; for sound use speech");
     unsetenv("MEGA_MODELS");
     for (int i = 0; i < COUNT; i++) {
         snprintf(name, sizeof name, "%s/%s", folder, names[i]);

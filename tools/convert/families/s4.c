@@ -60,7 +60,7 @@ static const char *text_of(const json_t *args, const char *name, const char *abs
     return !value                  ? absent
            : json_is_null(value)   ? "none"
            : json_is_string(value) ? json_string_value(value)
-                                   : "something that is no text";
+                                   : "something that is not text";
 }
 
 /* Reads an argument that names a value. */

@@ -96,7 +96,7 @@ def _decoder_options(model: Any, truncate: bool | None, chunk: int | None) -> An
 def _run(model: Any, session: Any, task: str, views: Any, count: int,
          target: npt.ArrayLike | None, pieces: int, options: Any, capture: _Capture,
          wanted: Sequence[str]) -> Floats | None:
-    """Runs the model.  Returns the logits of a decoder, which are no stage of a tap."""
+    """Runs the model.  Returns the logits of a decoder, which are not a stage of a tap."""
     err = error()
     if task == 'generate':
         return _decode(model, session, None, views, options, wanted)

@@ -50,7 +50,7 @@ class Raw:
         kind = samples.dtype.newbyteorder('=').name
         if kind not in _PCM or samples.ndim not in (1, 2):
             raise ArgumentError(
-                f'an array of {samples.ndim} dimensions of {kind} is no sound: samples are int16, '
+                f'an array of {samples.ndim} dimensions of {kind} is not sound: samples are int16, '
                 'int32 or floats in [-1, 1], of shape [frames] or [frames, channels]')
         samples = np.ascontiguousarray(samples, samples.dtype.newbyteorder('<'))
         raw = self.items[index]
@@ -65,7 +65,7 @@ class Raw:
         """Sets uint8 pixels [height, width] or [height, width, channels]."""
         if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3):
             raise ArgumentError(
-                f'an array of {pixels.ndim} dimensions of {pixels.dtype.name} is no picture: '
+                f'an array of {pixels.ndim} dimensions of {pixels.dtype.name} is not a picture: '
                 'pixels are uint8, of shape [height, width] or [height, width, channels]')
         pixels = np.ascontiguousarray(pixels)
         raw = self.items[index]
@@ -139,7 +139,7 @@ def model_input(array: npt.ArrayLike, types: npt.ArrayLike | None = None) -> tup
             view.channels, view.height, view.width = values.shape
     else:
         raise ArgumentError(
-            f'an array of {values.ndim} dimensions of {values.dtype.name} is no input: token ids '
+            f'an array of {values.ndim} dimensions of {values.dtype.name} is not an input: token ids '
             'are integers [length], samples are reals [length], positions are reals '
             '[length, values], and images are reals [channels, height, width]')
     view.length = values.size

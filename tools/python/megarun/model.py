@@ -179,7 +179,7 @@ class Model:
         If one of a list cannot be translated, the exception names it, "text 2: ...".
 
         The options are those of `hypotheses`.  Raises InputError if a text cannot be translated,
-        and ArgumentError if the model is no translator.
+        and ArgumentError if the model is not a translator.
         """
         if isinstance(text, str):
             return self._best(self._translate([text], options)[0])

@@ -56,15 +56,15 @@ def test_one_of_many_texts(load) -> None:
 
 def test_samples_that_are_no_numbers(load) -> None:
     for value in (np.nan, np.inf):
-        with pytest.raises(megarun.FormatError, match='no finite number'):
+        with pytest.raises(megarun.FormatError, match='not a finite number'):
             load(SPEECH).classify(np.full(16000, value))
 
 
 def test_inputs(load) -> None:
     sound, zeros = load(SPEECH), np.zeros
-    for given, sentence in ((zeros((2, 3, 4), np.float32), 'is no sound'),
-                            (zeros(9, np.complex64), 'is no sound'),
-                            (np.array(['a']), 'is no sound')):
+    for given, sentence in ((zeros((2, 3, 4), np.float32), 'is not sound'),
+                            (zeros(9, np.complex64), 'is not sound'),
+                            (np.array(['a']), 'is not sound')):
         with pytest.raises(megarun.ArgumentError, match=sentence):
             sound.classify(given)
     with pytest.raises(megarun.InputError):
@@ -89,7 +89,7 @@ def test_arrays(load) -> None:
             (lambda: model.forward(ids, stages=['nowhere']), "gives no stage 'nowhere'.*layer.0"),
             (lambda: model.forward((ids, ids)), 'takes 1 input, not 2'),
             (lambda: model.forward(ids, input=1), 'there is no input 1'),
-            (lambda: model.forward(ids[None, None]), 'is no input'),
+            (lambda: model.forward(ids[None, None]), 'is not an input'),
             (lambda: model.forward(ids, target=ids), 'for the decoder'),
             (lambda: model.forward(ids, types=ids[1:]), 'token types'),
             (lambda: model.forward(ids + 2**40), '32 bits'),

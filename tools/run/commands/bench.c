@@ -25,27 +25,27 @@ static const char help[] =
     "Usage: mega-run bench [-m MODEL] [option...]\n"
     "\n"
     "Measures the model on random input and what the machine can do (arithmetic and memory\n"
-    "reads of the chosen threads), and prints time, speed, and which part of the possible\n"
-    "speed that is. A classifier runs whole inputs; a translator translates sources of --length\n"
-    "tokens, of which it makes --tokens each; a language model reads --length tokens and makes\n"
-    "--tokens behind them, which are measured apart.\n"
+    "reads of the chosen threads), and prints time, speed, and the share of the speed that\n"
+    "is possible. A classifier runs whole inputs; a translator translates sources of --length\n"
+    "tokens into --tokens tokens each; a language model reads --length tokens and makes --tokens\n"
+    "more, which are measured separately.\n"
     "\n"
     "  -m, --model FILE     the model (that for the kind of --input, or all that are found)\n"
-    "      --input FILE     of a classifier: a recording, picture or text, which every run reads\n"
-    "                       anew, instead of random numbers\n"
-    "      --length N       samples, pixels or tokens (the model's own length, else 1024; 25 of a\n"
-    "                       translator)\n"
-    "      --tokens N       that are made (25; 64 of a language model)\n"
-    "      --beam N         of a translator (1)\n"
+    "      --input FILE     for a classifier: a recording, picture or text that every run reads,\n"
+    "                       instead of random numbers\n"
+    "      --length N       samples, pixels or tokens (the model's own length, else 1024; 25 for\n"
+    "                       a translator)\n"
+    "      --tokens N       tokens to make (25; 64 for a language model)\n"
+    "      --beam N         beam of a translator (1)\n"
     "      --batch N        sources at a time (1)\n"
-    "      --repeats N      measured runs, after one that is not (5)\n"
-    "      --breakdown      where the time goes\n"
+    "      --repeats N      measured runs, after one warm-up run (5)\n"
+    "      --breakdown      show where the time goes\n"
     "      --format NAME    text (default), markdown, csv or json\n"
-    "  -t, --threads N      (as many as there are processors)\n"
+    "  -t, --threads N      threads (one for each processor)\n"
     "      --cpu NAME       kernels: generic, avx2, avx2vnni, avx512, avx512vnni, amx, on arm64\n"
     "                       dotprod, or openblas (the best of this machine)\n"
-    "      --precision TYPE  of products of floats: f32 (default), or bf16 with kernels amx\n"
-    "      --max-memory SIZE  refuse what needs more, such as 300M\n"
+    "      --precision TYPE  multiply floats in f32 (default), or in bf16 with kernels amx\n"
+    "      --max-memory SIZE  use at most SIZE, such as 300M; refuse what needs more\n"
     "      --json           as --format json\n"
     "  -q, --quiet          no progress\n"
     "  -v, --verbose        say how the model was loaded\n"
@@ -612,7 +612,7 @@ int command_bench(int argc, char **argv)
     if (json)
         options.format = JSON;
     if (inputs > !options.model)
-        return usage_error("bench", "'%s' is too much", argv[inputs]);
+        return usage_error("bench", "unexpected argument '%s'", argv[inputs]);
     if (inputs)
         options.model = argv[1];
     return options.model || options.input ? run(&options) : run_all(&options);

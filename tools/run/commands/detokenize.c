@@ -18,13 +18,14 @@ static const char help[] =
     "\n"
     "Prints the text of token ids, which are arguments or, without any, on standard input. "
     "Special\n"
-    "tokens are left out, and so are numbers that are no token. What is no UTF-8 becomes U+FFFD.\n"
+    "tokens are left out, and so are numbers that are not tokens. Bytes that are not UTF-8 become\n"
+    "U+FFFD.\n"
     "\n"
     "  -m, --model FILE   the model (the shipped language model)\n"
     "      --lines        each line of standard input is a text of its own\n"
-    "      --special      special tokens are a part of the text\n"
+    "      --special      keep special tokens in the text\n"
     "      --clean-up     leave out blanks before punctuation and English endings\n"
-    "      --side SIDE    of a translator: source (default) or target\n"
+    "      --side SIDE    side of a translator: source (default) or target\n"
     "      --json         one JSON object for each text\n" SHARD_HELP
     "  -h, --help         show this help\n"
     "\n"
@@ -133,7 +134,7 @@ int command_detokenize(int argc, char **argv)
         return status;
     const bool is_stream = inputs == 0 || (inputs == 1 && strcmp(argv[1], "-") == 0);
     if (options.lines && !is_stream)
-        return usage_error("detokenize", "--lines reads standard input, and '%s' is too much",
+        return usage_error("detokenize", "--lines reads standard input; unexpected argument '%s'",
                            argv[1]);
     if (options.shard.count && !options.lines)
         return usage_error("detokenize", "--shard needs --lines");

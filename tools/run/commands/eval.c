@@ -31,9 +31,9 @@ static const char help[] =
     "'label' (name or number of a class), for pair models 'path2'; others are ignored. Paths are\n"
     "relative to the list; '-' is standard input. Prints accuracy, a table by class and the\n"
     "confusion matrix.\n"
-    "Of a language model the list is a text: perplexity and bits per character are printed. Of a\n"
-    "translator it has lines source<TAB>reference: the translations go to --predictions, and the\n"
-    "command that measures BLEU and chrF with sacreBLEU is printed.\n"
+    "For a language model the list is a text; perplexity and bits per character are printed. For\n"
+    "a translator it has lines source<TAB>reference; the translations go to --predictions, and\n"
+    "the command that measures BLEU and chrF with sacreBLEU is printed.\n"
     "\n"
     "  -m, --model FILE        the model (the shipped one for the first file of the list)\n"
     "      --root DIR          what paths are relative to (the list's folder)\n"
@@ -41,15 +41,15 @@ static const char help[] =
     "      --limit N           only the first N rows or lines\n"
     "      --predictions FILE  write path, label, prediction and probability of every row, or\n"
     "                          the translations\n"
-    "      --partial           take what is there of recordings that are cut short\n"
+    "      --partial           accept recordings that are cut short\n"
     "      --json              one JSON object\n"
     "      --no-orient         pictures as they are stored, not turned as their Exif data say\n"
-    "  -t, --threads N         inputs at a time (as many as there are processors)\n"
+    "  -t, --threads N         inputs at a time (one for each processor)\n"
     "      --cpu NAME          kernels: generic, avx2 ... (the best of this machine)\n"
-    "      --precision TYPE    of products of floats: f32 (default), or bf16 with kernels amx\n"
-    "      --max-memory SIZE   refuse what needs more, such as 300M\n"
+    "      --precision TYPE    multiply floats in f32 (default), or in bf16 with kernels amx\n"
+    "      --max-memory SIZE   use at most SIZE, such as 300M; refuse what needs more\n"
     "  -q, --quiet             no progress, no message about inputs that fail\n"
-    "  -v, --verbose           say what model runs how, how fast and in what memory\n"
+    "  -v, --verbose           report the model, how it runs, its speed and its memory\n"
     "  -h, --help              show this help\n"
     "\n"
     "Inputs that cannot be read count as errors and not towards the accuracy.\n"
@@ -407,7 +407,7 @@ static int run_text(const Options *options, MegaTask task)
     MegaError err = {0};
     const bool translator = mega_task_traits(task)->has_cross;
     if (translator && !options->predictions)
-        return usage_error("eval", "where should the translations go? --predictions FILE");
+        return usage_error("eval", "no file for the translations was given: --predictions FILE");
     int code = translator ? eval_translator(&text, &err) : eval_language_model(&text, &err);
     if (code)
         report("%s", err.text);

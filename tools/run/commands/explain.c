@@ -37,10 +37,10 @@ static const char help[] =
     "  -m, --model FILE        the model\n"
     "  -o, --output FILE       the picture; its suffix says which kind\n"
     "      --json              print what was drawn as a JSON object\n"
-    "      --text TEXT         the input is TEXT, whatever it looks like\n"
+    "      --text TEXT         the input is TEXT, even if it looks like a file\n"
     "      --question TEXT     what a model that answers questions looks for in the input\n"
     "      --raw FMT:RATE:CH   input is headerless PCM, such as s16le:16000:1\n"
-    "      --partial           take what is there of a recording that is cut short\n"
+    "      --partial           accept a recording that is cut short\n"
     "      --ids               input is token ids, used as they are\n"
     "      --no-orient         a picture as it is stored, not turned as its Exif data say\n"
     "      --pre-tokenized     text is tokenised already\n" SESSION_HELP
@@ -131,7 +131,7 @@ static int explain(const ExplainOptions *options, const MegaModel *model, MegaCo
     if (code)
         return code;
     if (count > (classifier ? mega_model_input_count(model) : 1))
-        return mega_fail(err, MEGA_ERR_INPUT, "'%s' is too much: one input, one picture",
+        return mega_fail(err, MEGA_ERR_INPUT, "unexpected argument '%s': one input, one picture",
                          inputs[count - 1]);
     MegaTextRules rules = mega_tokenizer_text_rules(mega_model_meta(model), MEGA_TOKENIZER_SOURCE,
                                                     options->input.ids, "a text");

@@ -45,11 +45,11 @@ static const char help[] =
     "  -s, --stage NAME     what to write (logits); 'list' prints the names\n"
     "      --input K        of a pair model: the stage of which input, 0 or 1 (0)\n"
     "      --json           print what was written, or the list of stages, as a JSON object\n"
-    "  -t, --threads N      (as many as there are processors)\n"
+    "  -t, --threads N      threads (one for each processor)\n"
     "      --cpu NAME       kernels: generic, avx2 ... (the best of this machine)\n"
-    "      --precision TYPE  of products of floats: f32 (default), or bf16 with kernels amx\n"
-    "      --max-memory SIZE  refuse what needs more, such as 300M\n"
-    "  -v, --verbose        say what model runs how, how fast and in what memory\n"
+    "      --precision TYPE  multiply floats in f32 (default), or in bf16 with kernels amx\n"
+    "      --max-memory SIZE  use at most SIZE, such as 300M; refuse what needs more\n"
+    "  -v, --verbose        report the model, how it runs, its speed and its memory\n"
     "  -h, --help           show this help\n"
     "\n"
     "Exit status: 0 done, 1 the input or the model cannot be used, 2 wrong usage.\n";
@@ -289,7 +289,8 @@ static int view_array(const MegaNpy *array, const MegaModel *model, const char *
     if (array->rank != 3 || array->type == MEGA_NPY_I32 || array->shape[0] > 64 ||
         array->shape[1] > 65536 || array->shape[2] > 65536)
         return mega_fail(err, MEGA_ERR_INPUT,
-                         "%s: an array of %d dimensions of %s is no input: token ids and samples "
+                         "%s: an array of %d dimensions of %s is not an input: token ids and "
+                         "samples "
                          "have one dimension, images are reals of channels x height x width",
                          path, array->rank, array->type == MEGA_NPY_I32 ? "integers" : "reals");
     out->kind = MEGA_INPUT_IMAGE;
@@ -408,7 +409,7 @@ static int run_classifier(const Options *options, MegaSession *session, const Me
         code = mega_fail(err, capture.code, "%s", capture.err.text);
     if (!code && !capture.data)
         code = mega_fail(err, MEGA_ERR_UNSUPPORTED,
-                         "stage %s did not come: layers that go step by step make no kernels",
+                         "stage %s was not computed: layers that run step by step make no kernels",
                          options->stage);
     if (!code)
         code = write_stage(options, &capture, is_vector(model, options->stage) ? 1 : 2, err);
@@ -639,7 +640,8 @@ int command_forward(int argc, char **argv)
     if (!read_command_line(&(CommandSyntax){"forward", help, table}, argc, argv, &inputs, &status))
         return status;
     if (inputs)
-        return usage_error("forward", "'%s' is too much: inputs are given with --in", argv[1]);
+        return usage_error("forward", "unexpected argument '%s': inputs are given with --in",
+                           argv[1]);
     if (!options.model)
         return usage_error("forward", "no model was given: -m MODEL; 'mega-run models' lists them");
     if (options.json && options.output && strcmp(options.output, "-") == 0)

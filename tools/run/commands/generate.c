@@ -24,30 +24,30 @@
 static const char help[] =
     "Usage: mega-run generate [-m MODEL] [PROMPT | FILE]\n"
     "\n"
-    "Goes on with a text, as a language model sees fit, and prints what it makes. The text is the\n"
-    "argument, or that of a file of this name; '-' is standard input. Without one it begins a "
-    "line.\n"
+    "Continues a text with a language model and prints what it makes. The prompt is the argument,\n"
+    "or the contents of the file of that name; '-' is standard input. Without a prompt the text\n"
+    "begins a line.\n"
     "\n"
     "  -m, --model FILE        the model (the shipped language model)\n"
     "  -n, --max-tokens N      at most N tokens (256)\n"
     "      --greedy            always the most probable token; the default of models from the hub\n"
-    "      --temperature X     below 1 bolder words become rarer, 0 is --greedy (1)\n"
+    "      --temperature X     divide the logits by X: below 1, unlikely tokens become rarer;\n"
+    "                          0 is --greedy (1)\n"
     "      --top-k K           only the K most probable tokens (off)\n"
-    "      --top-p P           only the most probable tokens, of mass P (off)\n"
-    "      --repetition-penalty X   makes tokens that were there less probable (1: off)\n"
-    "  -s, --seed N            the same seed gives the same text (drawn anew each time)\n"
-    "  -p, --text TEXT         the prompt, whatever it looks like\n"
+    "      --top-p P           only the most probable tokens, up to a probability of P (off)\n"
+    "      --repetition-penalty X   make tokens that occurred before less probable (1: off)\n"
+    "  -s, --seed N            the same seed gives the same text (random)\n"
+    "  -p, --text TEXT         the prompt, even if it looks like a file\n"
     "      --echo              print the prompt, too\n"
-    "      --stop TEXT         ends before TEXT; may be given several times\n"
-    "      --ignore-eos        does not end at </s>\n"
+    "      --stop TEXT         stop before TEXT; may be given several times\n"
+    "      --ignore-eos        do not stop at </s>\n"
     "      --n N               N samples, one after the other (1)\n"
-    "      --chunk N           other chunk of a model with rotary bias; 0: none\n"
+    "      --chunk N           another chunk size, for a model with rotary bias; 0: none\n"
     "      --ids               prompt and continuation are token ids, nothing added\n"
     "      --json              one JSON object for each sample\n"
-    "      --no-prompt         in JSON of a model from the hub, which has the prompt "
-    "otherwise\n" SESSION_HELP
-    "  -v, --verbose           say what model runs how, how fast, in what memory and with what "
-    "seed\n"
+    "      --no-prompt         leave the prompt out of the JSON of a model from the "
+    "hub\n" SESSION_HELP
+    "  -v, --verbose           report the model, how it runs, its speed, memory and seed\n"
     "  -h, --help              show this help\n"
     "\n"
     "Exit status: 0 done, 1 the model or the prompt cannot be used, 2 wrong usage.\n";
@@ -316,7 +316,7 @@ static int settle_options(Options *options, char **inputs, int count)
     MegaSamplingOptions *sampling = &options->generate.sampling;
     const MegaSamplingOptions usual = mega_generate_defaults().sampling;
     if (count > !options->literal)
-        return usage_error("generate", "'%s' is too much: %s", inputs[count - 1],
+        return usage_error("generate", "unexpected argument '%s': %s", inputs[count - 1],
                            options->literal ? "--text is the prompt"
                                             : "a prompt with blanks needs quotes");
     if (count)

@@ -69,7 +69,8 @@ int command_models(int argc, char **argv)
     if (!read_command_line(&(CommandSyntax){"models", help, table}, argc, argv, &inputs, &status))
         return status;
     if (inputs)
-        return usage_error("models", "'%s' is too much; 'mega-run inspect %s' shows one model",
+        return usage_error("models",
+                           "unexpected argument '%s'; 'mega-run inspect %s' shows one model",
                            argv[1], argv[1]);
     int code = model_list_read(&list, &err);
     if (!code && list.count == 0)

@@ -20,7 +20,7 @@ static const char help[] =
     "\n"
     "Draws what a model learned. For each layer: the EMA kernels of all channels and how far they\n"
     "look, the half-lives of the EMA's states, the attention's bias by distance, and the size of\n"
-    "the weights. Of a Transformer there are only the weights.\n"
+    "the weights. For a Transformer only the weights are drawn.\n"
     "\n"
     "  -m, --model FILE     the model, also without the option\n"
     "  -o, --output FILE    the picture; its suffix says which kind\n"
@@ -451,7 +451,8 @@ int command_plot(int argc, char **argv)
     if (!read_command_line(&(CommandSyntax){"plot", help, table}, argc, argv, &inputs, &status))
         return status;
     if (inputs > !model)
-        return usage_error("plot", "'%s' is too much: one model, one picture", argv[inputs]);
+        return usage_error("plot", "unexpected argument '%s': one model, one picture",
+                           argv[inputs]);
     if (inputs == 1)
         model = argv[1];
     if (!model)

@@ -62,7 +62,7 @@ static int take_more_models(ServeOptions *options, char **names, int count)
     const CommandOption model = {.name = "model", .out = options};
     MegaError err = {0};
     if (count && options->model_count == 0)
-        return usage_error("serve", "'%s' is too much: models are named with -m", names[0]);
+        return usage_error("serve", "unexpected argument '%s': models are named with -m", names[0]);
     for (int i = 0; i < count; i++)
         if (take_model(&model, names[i], &err))
             return usage_error("serve", "%s", err.text);

@@ -171,7 +171,7 @@ int canvas_check(const char *path, MegaError *err)
     if (format_of(path) != FORMAT_UNKNOWN)
         return 0;
     return mega_fail(err, MEGA_ERR_ARGUMENT,
-                     "'%s' is no name for a picture: it must end in .svg or .png", path);
+                     "'%s' is not a name for a picture: it must end in .svg or .png", path);
 }
 
 static cairo_status_t collect(void *context, const unsigned char *data, unsigned size)

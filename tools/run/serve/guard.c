@@ -20,8 +20,8 @@
 static int add_key(Guard *guard, const char *key, size_t size, const char *path, MegaError *err)
 {
     if (guard->key_count == GUARD_MAX_KEYS || size > GUARD_MAX_KEY)
-        return mega_fail(err, MEGA_ERR_LIMIT, "%s: there may be %d keys of at most %d bytes", path,
-                         GUARD_MAX_KEYS, GUARD_MAX_KEY);
+        return mega_fail(err, MEGA_ERR_LIMIT, "%s: expected at most %d keys of at most %d bytes",
+                         path, GUARD_MAX_KEYS, GUARD_MAX_KEY);
     memcpy(guard->keys[guard->key_count], key, size);
     guard->keys[guard->key_count++][size] = '\0';
     return 0;
@@ -143,7 +143,7 @@ int guard_check(const Guard *guard, const GuardRequest *request, MegaError *err)
     const char *origin = request->origin;
     if (request->host && !guard->key_count && !is_own_host(guard, request->host)) {
         mega_fail(err, MEGA_ERR_ARGUMENT,
-                  "the request is for the host '%.60s', which is none of this server's names",
+                  "the request is for the host '%.60s', which is not one of this server's names",
                   request->host);
         return 403;
     }

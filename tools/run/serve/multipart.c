@@ -72,7 +72,7 @@ static void copy_header(const char *headers, const char *name, char *out, size_t
 
 static int fail_body(const char *what, MegaError *err)
 {
-    return mega_fail(err, MEGA_ERR_FORMAT, "the body is no multipart/form-data: %s", what);
+    return mega_fail(err, MEGA_ERR_FORMAT, "the body is not multipart/form-data: %s", what);
 }
 
 int multipart_begin(Multipart *multipart, const char *type, const void *body, size_t size,

@@ -57,11 +57,11 @@ static int read_json(Request *out, const void *body, size_t size, MegaError *err
                          (double)MAX_JSON_MEMORY / 1e6);
     json_t *value = json_loadb(body, size, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &problem);
     if (!value)
-        return mega_fail(err, MEGA_ERR_FORMAT, "the body is no JSON: line %d, column %d: %s",
+        return mega_fail(err, MEGA_ERR_FORMAT, "the body is not JSON: line %d, column %d: %s",
                          problem.line, problem.column, problem.text);
     if (!json_is_object(value)) {
         json_decref(value);
-        return mega_fail(err, MEGA_ERR_FORMAT, "the body is JSON, but no object");
+        return mega_fail(err, MEGA_ERR_FORMAT, "the body is JSON, but not an object");
     }
     json_decref(out->fields);
     out->fields = value;

@@ -251,7 +251,7 @@ class PicturePart extends Part {
     try {
       image = await createImageBitmap(file, {colorSpaceConversion: 'none', premultiplyAlpha: 'none'});
     } catch (error) {
-      throw new Error(`${file.name} is no picture that this browser can decode.`);
+      throw new Error(`${file.name} is not a picture that this browser can decode.`);
     }
     const {width, height} = image, canvas = this.find('.thumbnail');
     Object.assign(canvas, {width, height, hidden: false});

@@ -49,7 +49,7 @@ export async function decodeRecording(file, rate) {
   try {
     buffer = await new OfflineAudioContext(1, 1, rate).decodeAudioData(await file.arrayBuffer());
   } catch (error) {
-    throw new Error(`${file.name} is no recording that this browser can decode.`);
+    throw new Error(`${file.name} is not a recording that this browser can decode.`);
   }
   const samples = new Float32Array(buffer.length), channels = buffer.numberOfChannels;
   for (let c = 0; c < channels; c++) {
