@@ -2,7 +2,7 @@
  * decoder.c - makes decoders, begins and selects their sequences, and reads tokens.
  *
  * Reading cuts tokens into passes that stay inside one chunk. Every pass runs embedding, layers and
- * final norm, and the caller makes what it wants from memory.x: logits, scores, or nothing.
+ * final norm; the caller then computes what it wants from memory.x: logits, scores, or nothing.
  */
 #include "src/decode/decoder.h"
 

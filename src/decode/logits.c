@@ -116,7 +116,8 @@ static void subtract(float *x, size_t n, double amount)
 
 /* ---- All words, or the best of them ---------------------------------------------------------- */
 
-/* The rows that are being computed, one cluster after the other. out is [rows][vocab]. */
+/* The rows of one mega_logits_run, which computes one cluster after the other. out is
+ * [rows][vocab]. */
 typedef struct Rows {
     const MegaLogits *logits;
     int cluster;
@@ -127,7 +128,8 @@ typedef struct Rows {
 #define HEAP_ABOVE(a, b) (*(a) < *(b))
 #include "src/base/heap_tmpl.h"
 
-/* heap [n], n > 0, keeps the n largest values so far, with the smallest of them on top. */
+/* Offers the values of x [count] to heap [n], n > 0, which keeps the n largest so far with the
+ * smallest of them on top. */
 static void keep_largest(float *heap, size_t n, const float *x, size_t count)
 {
     for (size_t i = 0; i < count; i++)
@@ -141,7 +143,7 @@ static void note_known(const MegaLogits *logits, size_t row, const float *x, siz
         keep_largest(logits->top_known + row * logits->exact_top, logits->exact_top, x, count);
 }
 
-/* Returns log p of a tail: the probability of all its words together. */
+/* Returns the log-probability of a tail cluster, that is of all its words together. */
 static float cluster_score(const MegaLogits *logits, int cluster, size_t row)
 {
     size_t first = (size_t)logits->config->output.end[0];

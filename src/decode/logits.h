@@ -18,7 +18,7 @@
 typedef struct MegaLogits {
     const MegaTargetConfig *config;
     const MegaOutputWeights *weights;
-    size_t width; /* what the clusters take: d, or output_width */
+    size_t width; /* width of the clusters' input: d, or output_width */
     const MegaKernels *kernels;
     MegaPool *pool;
     size_t exact_top; /* how many of the largest values of a row must be exact; 0: all */
@@ -39,8 +39,9 @@ typedef struct MegaLogits {
 /* Takes scratch memory for at most `rows` rows. In a dry run it only counts the memory. */
 void mega_logits_layout(MegaLogits *logits, size_t rows, MegaArena *arena);
 /* Maps x [rows][d] to out [rows][vocab], which are logits, or log-probabilities with adaptive
- * softmax. No word is more probable than its cluster, so a cluster that is less probable than the
- * `exact_top` best words known is skipped for that row, and its words get -INFINITY. */
+ * softmax; x and out must not overlap. No word is more probable than its cluster, so a cluster that
+ * is less probable than the `exact_top` best words known is skipped for that row, and its words get
+ * -INFINITY. */
 void mega_logits_run(const MegaLogits *logits, const float *x, size_t rows, float *out);
 /* Computes the log-probabilities [rows] of one target for each row. */
 void mega_logits_score(const MegaLogits *logits, const float *x, size_t rows,

@@ -1,5 +1,7 @@
 /*
- * sample.c - draws the next token.
+ * sample.c - draws the next token from the logits of a decoder's last step (mega_engine.h,
+ * MegaSampler): penalties for tokens that occurred, temperature, top-k and top-p, then a random
+ * number; or greedily.
  */
 #include <limits.h>
 #include <math.h>

@@ -17,7 +17,7 @@
 #define MAX_BEAM 1024
 #define NONE SIZE_MAX
 
-/* Stands for one token of a hypothesis. */
+/* One token of a hypothesis, linked to the one before it. */
 typedef struct Node {
     int32_t token;
     float score;   /* its log-probability */
@@ -98,7 +98,7 @@ static size_t write_history(const Batch *batch, const Search *search, size_t nod
     return length;
 }
 
-/* Excludes every token that would repeat an n-gram of the hypothesis. */
+/* Sets the logit of every token that would repeat an n-gram of the hypothesis to -INFINITY. */
 static void bar_repeated(const Batch *batch, const Search *search, const Live *live,
                          int32_t *history, float *scores)
 {

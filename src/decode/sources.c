@@ -69,23 +69,23 @@ void mega_encoded_free(MegaEncoded *encoded)
 
 /* ---- Encoding ------------------------------------------------------------------------------- */
 
-/* The most positions of sources that go through the encoder together; a longer source goes alone.
- * One at a time, short sources would read all weights for a few rows each. */
+/* Most positions of sources that go through the encoder together; a longer source goes alone. Short
+ * sources are joined because each would otherwise read all weights for a few rows. */
 #define GROUP_POSITIONS 2048
 
-typedef struct Reading {
+typedef struct SourcePass {
     MegaPass pass;
     MegaEncoded **sources;
     size_t count;
-} Reading;
+} SourcePass;
 
 /* Makes the keys and values that one decoder layer keeps of one source. */
 static void read_source(void *context, size_t task, int worker)
 {
     (void)worker;
-    const Reading *reading = context;
-    reading->pass.stack->kind->read_source(&reading->pass, (int)(task / reading->count),
-                                           reading->sources[task % reading->count]);
+    const SourcePass *work = context;
+    work->pass.stack->kind->read_source(&work->pass, (int)(task / work->count),
+                                        work->sources[task % work->count]);
 }
 
 static int encode_group(MegaSession *session, const MegaInput *inputs, const size_t *lengths,
@@ -104,10 +104,13 @@ static int encode_group(MegaSession *session, const MegaInput *inputs, const siz
     }
     if (code)
         return code;
-    Reading reading = {.sources = out, .count = count,
-                       .pass = {.stack = &session->model->decoder, .config = &config->decoder,
-                                .kernels = session->kernels, .pool = session->pool}};
-    mega_pool_run(session->pool, count * (size_t)config->decoder.layers, read_source, &reading);
+    SourcePass work = {.sources = out,
+                       .count = count,
+                       .pass = {.stack = &session->model->decoder,
+                                .config = &config->decoder,
+                                .kernels = session->kernels,
+                                .pool = session->pool}};
+    mega_pool_run(session->pool, count * (size_t)config->decoder.layers, read_source, &work);
     return 0;
 }
 

@@ -6,8 +6,8 @@
 
 #include "src/layers/layer.h"
 
-/* Encodes `count` sources into out [count], many at a time. After an error some of them may
- * exist. */
+/* Encodes `count` sources into out [count], many at a time; mega_encoded_free frees each. After an
+ * error some of them may exist and the others are NULL. */
 int mega_encode_all(MegaSession *session, const MegaInput *sources, int count, MegaEncoded **out,
                     MegaError *err);
 

@@ -33,7 +33,7 @@ MegaAnswerOptions mega_answer_defaults(void)
 typedef struct Span {
     float score;
     uint32_t start, end;
-    size_t number; /* how many were found before it: of equal scores the first is the best */
+    size_t number; /* how many spans were found before it; of equal scores the first is the best */
 } Span;
 
 static bool is_worse(const Span *a, const Span *b)
@@ -72,15 +72,15 @@ static void probabilities(const float *logits, size_t which, const bool *allowed
         out[i] /= sum;
 }
 
-/* A span of tokens in a window, with its first and its last one. */
-typedef struct Cell {
+/* A span of tokens of one window, both ends included, and its score. */
+typedef struct TokenSpan {
     float score;
     uint32_t first, last;
-} Cell;
+} TokenSpan;
 
-static int by_cell(const void *a, const void *b)
+static int by_score(const void *a, const void *b)
 {
-    const Cell *x = a, *y = b;
+    const TokenSpan *x = a, *y = b;
     if (x->score != y->score)
         return x->score < y->score ? 1 : -1;
     if (x->first != y->first)
@@ -88,11 +88,12 @@ static int by_cell(const void *a, const void *b)
     return (x->last > y->last) - (x->last < y->last);
 }
 
-/* Returns the place of a cell in the text: whole words, as far as they are in the window. */
-static Span place(const Finder *f, const MegaTokens *tokens, const Cell *cell)
+/* Returns where a span of tokens lies in the text. With `align` it covers whole words, as far as
+ * these are in the window. */
+static Span place(const Finder *f, const MegaTokens *tokens, const TokenSpan *found)
 {
-    const MegaToken *first = &tokens->data[cell->first], *last = &tokens->data[cell->last];
-    Span span = {.score = cell->score, .start = first->start, .end = last->end};
+    const MegaToken *first = &tokens->data[found->first], *last = &tokens->data[found->last];
+    Span span = {.score = found->score, .start = first->start, .end = last->end};
     if (!f->options->align || first->word < 0 || last->word < 0)
         return span;
     for (size_t i = tokens->count; i-- > 0;)
@@ -130,18 +131,18 @@ static int find_spans(Finder *f, const MegaTokenInput *input, const bool *allowe
                       const float *start, const float *end, MegaError *err)
 {
     const size_t count = input->tokens.count, most = (size_t)f->options->max_answer;
-    Cell *cells = malloc((count * (most < count ? most : count) + 1) * sizeof *cells);
+    TokenSpan *spans = malloc((count * (most < count ? most : count) + 1) * sizeof *spans);
     size_t found = 0;
-    int code = cells ? 0 : mega_fail(err, MEGA_ERR_MEMORY, "no memory for answers");
+    int code = spans ? 0 : mega_fail(err, MEGA_ERR_MEMORY, "no memory for answers");
     for (size_t s = 0; s < count && !code; s++)
         for (size_t e = s; e < count && e < s + most; e++)
             if (allowed[s] && allowed[e])
-                cells[found++] = (Cell){start[s] * end[e], (uint32_t)s, (uint32_t)e};
+                spans[found++] = (TokenSpan){start[s] * end[e], (uint32_t)s, (uint32_t)e};
     if (!code)
-        qsort(cells, found, sizeof *cells, by_cell);
+        qsort(spans, found, sizeof *spans, by_score);
     for (size_t i = 0; i < found && i < (size_t)f->options->top && !code; i++)
-        code = add_span(f, place(f, &input->tokens, &cells[i]), err);
-    free(cells);
+        code = add_span(f, place(f, &input->tokens, &spans[i]), err);
+    free(spans);
     return code;
 }
 

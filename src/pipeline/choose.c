@@ -1,5 +1,6 @@
 /*
- * choose.c - chooses the text that goes best with another one; and the states of a text's tokens.
+ * choose.c - scores how well each of several texts goes with another one, and returns the states of
+ * a text's tokens, for models without a head.
  */
 #include <stdlib.h>
 #include <string.h>

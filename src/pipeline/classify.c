@@ -29,7 +29,7 @@ static int by_probability(const void *a, const void *b, void *context)
     return x < y ? -1 : 1;
 }
 
-/* Returns the name with which messages about running an input begin: the path as it was given. */
+/* Returns the name of an input for messages about running it: the path as it was given. */
 static const char *name_of(const MegaRaw *raw)
 {
     return raw->kind == MEGA_RAW_PATH && !raw->name ? raw->data : mega_raw_name(raw);
@@ -97,7 +97,7 @@ int mega_pipeline_begin(MegaPipeline *p, const MegaRaw *inputs, int count, MegaE
     return 0;
 }
 
-/* Makes the next result of a model that hears the recording once. */
+/* Makes the next result of a model that runs over the recording once (listener.h). */
 static int hear_next(MegaPipeline *p, MegaClassification *out, MegaError *err)
 {
     int code = new_result(p, out, err);

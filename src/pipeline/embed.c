@@ -17,7 +17,7 @@ void mega_embedding_free(MegaEmbedding *embedding)
     *embedding = (MegaEmbedding){0};
 }
 
-/* The stages that the tap waits for, and the data that it has taken from them. */
+/* What the tap has taken from the stages that it waits for. */
 typedef struct Capture {
     const char *states; /* name of the stage of the last layer's states */
     double *sums;       /* [width] sums of their rows so far */

@@ -69,7 +69,8 @@ static int read_image_preprocess(MegaInputReader *reader, MegaError *err)
     return 0;
 }
 
-/* A model at another rate hears recordings of a lower sampling rate. */
+/* Reads how recordings are prepared. At rate r (MegaSessionOptions.rate) the model takes them at
+ * 1/r of its own sampling rate, and the length of a clip is divided by r, too. */
 static int read_audio_preprocess(MegaInputReader *reader, MegaError *err)
 {
     MegaAudioPreprocess *audio = &reader->audio;
@@ -226,7 +227,7 @@ int mega_input_reader_new(MegaInputReader **out, const MegaModel *model,
     return 0;
 }
 
-/* Lets go of what was read of pipes to see what they hold, and was not opened. */
+/* Frees what was peeked of pipes that will not be opened. */
 static void forget_pipes(const MegaRaw *inputs, int count)
 {
     for (int i = 0; i < count; i++)

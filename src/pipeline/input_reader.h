@@ -23,7 +23,7 @@ struct MegaInputReader {
     MegaAudioPreprocess audio;
     MegaImagePreprocess image;
     MegaImageOptions image_options;
-    uint64_t left; /* bytes that the memory limit leaves beside the model; UINT64_MAX without a
+    uint64_t left; /* bytes that the memory limit leaves besides the model; UINT64_MAX without a
                       limit */
     MegaTextPreprocess text;
     MegaVocab *vocab; /* NULL if texts hold token ids */

@@ -120,9 +120,9 @@ static size_t hop_of(const MegaInputReader *reader)
     return reader->scanning ? (reader->window + SCAN_PARTS - 1) / SCAN_PARTS : reader->hop;
 }
 
-/* Finds out whether the recording is longer than one clip. It may be a little longer because its
- * sample rate was converted. */
-static int look_behind(MegaInputReader *reader, bool *is_longer, MegaError *err)
+/* Finds out whether the recording exceeds one clip by more than a SLACK-th, which the conversion of
+ * its sample rate may have added. */
+static int exceeds_clip(MegaInputReader *reader, bool *is_longer, MegaError *err)
 {
     const size_t most =
         reader->audio.length ? reader->window + reader->window / SLACK : reader->window;
@@ -153,7 +153,7 @@ int mega_input_next_clip(MegaInputReader *reader, MegaPrepared *out, MegaError *
     if (!code)
         code = fill(reader, reader->window, err);
     if (!code && first && !reader->hop)
-        code = look_behind(reader, &is_longer, err);
+        code = exceeds_clip(reader, &is_longer, err);
     if (!code && first && !reader->count)
         code = mega_fail(err, MEGA_ERR_INPUT, "%s holds no samples; expected a recording",
                          mega_input_name(reader));

@@ -91,7 +91,7 @@ int mega_listener_new(MegaListener **out, MegaInputReader *reader, MegaSession *
     listener->window = reader->window;
     listener->hop = reader->hop;
     listener->width = (size_t)reader->model->config.encoder.width;
-    /* a window begins and one ends in every hop, and there is a segment behind the last of them */
+    /* a window begins and one ends in every hop, and there is a segment after the last of them */
     listener->capacity = 2 * mega_pieces(reader->window, reader->hop) + 2;
     code = take_memory(listener, err);
     if (code) {
@@ -121,7 +121,7 @@ int mega_listener_begin(MegaListener *listener, MegaError *err)
     return mega_session_stream_begin(listener->session, err);
 }
 
-/* Returns the sample with which the next window begins. */
+/* Returns the first sample of the next window. */
 static uint64_t next_start(const MegaListener *listener)
 {
     return listener->windows * listener->hop;
@@ -132,15 +132,15 @@ static double *segment(const MegaListener *listener, uint64_t number)
     return listener->pooled + number % listener->capacity * listener->width;
 }
 
-/* Returns the first sample behind `at` with which a window begins, or behind which one ends. */
-static uint64_t next_bound(const MegaListener *listener)
+/* Returns the next place after `at` where a window begins or ends. */
+static uint64_t next_boundary(const MegaListener *listener)
 {
     const uint64_t begin = (listener->at / listener->hop + 1) * listener->hop;
     const uint64_t end = next_start(listener) + listener->window;
     return end > listener->at && end < begin ? end : begin;
 }
 
-/* Forgets the segments before the next window, and begins another one. */
+/* Drops the segments before the next window, and begins a new one. */
 static void begin_segment(MegaListener *listener)
 {
     while (listener->count > 0 &&
@@ -152,10 +152,11 @@ static void begin_segment(MegaListener *listener)
     listener->count++;
 }
 
-/* Takes samples through the model up to the next bound, or to the end of the recording. */
+/* Runs samples through the model up to the next boundary of windows, or to the end of the
+ * recording. */
 static int hear_segment(MegaListener *listener, MegaHeardWindow *window, MegaError *err)
 {
-    const uint64_t bound = next_bound(listener);
+    const uint64_t bound = next_boundary(listener);
     bool is_first = true;
     begin_segment(listener);
     double *pooled = segment(listener, listener->first + listener->count - 1);
@@ -184,7 +185,7 @@ static int hear_segment(MegaListener *listener, MegaHeardWindow *window, MegaErr
     return 0;
 }
 
-/* Gives the window that begins with next_start and has been heard up to `at`. */
+/* Makes the result of the window that begins at next_start and has been run up to `at`. */
 static int give_window(MegaListener *listener, MegaHeardWindow *window, MegaError *err)
 {
     const double begun = mega_clock(), rate = listener->reader->audio.sample_rate;

@@ -243,7 +243,7 @@ const char *mega_pipeline_symbol(const MegaPipeline *p, MegaSide side, int32_t i
 
 /* ---- Prompts -------------------------------------------------------------------------------- */
 
-/* Encodes a text behind </s> or <s>, with which every text of a language model begins. */
+/* Encodes a text after </s> or <s>, with which every text of a language model begins. */
 static int encode_behind_start(const MegaPipeline *p, const char *text, size_t size, MegaIds *out,
                              MegaError *err)
 {

@@ -33,8 +33,8 @@ struct MegaPipeline {
     double opening;     /* seconds that opening it took */
 };
 
-/* Returns an error unless the model has this task. what is the verb for the message:
- * "translate". */
+/* Returns an error unless the model has this task. `what` says in the message what was asked for,
+ * such as "translate". */
 int mega_pipeline_need_task(const MegaPipeline *pipeline, MegaTask task, const char *what,
                             MegaError *err);
 /* Makes the token ids of a text of one side. With eos, </s> follows them, except after an empty
@@ -42,8 +42,8 @@ int mega_pipeline_need_task(const MegaPipeline *pipeline, MegaTask task, const c
  * Messages about these numbers call the text `name`. */
 int mega_pipeline_encode(const MegaPipeline *pipeline, MegaSide side, const char *name,
                          const char *text, size_t size, bool eos, MegaIds *out, MegaError *err);
-/* Reads a raw input as text of one side. what ("a text") serves the messages. Free *out also after
- * an error. */
+/* Reads a raw input as text of one side. Messages call it `what`, such as "a text". Free *out also
+ * after an error. */
 int mega_pipeline_read_text(const MegaPipeline *pipeline, MegaSide side, const MegaRaw *raw,
                             const char *what, MegaBuffer *out, MegaError *err);
 /* Returns the tokenizer of a side, or NULL if there is none: a classifier of the original has only

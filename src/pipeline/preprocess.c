@@ -1,5 +1,5 @@
 /*
- * preprocess.c - preprocesses inputs as a model file describes it; see preprocess.h.
+ * preprocess.c - prepares inputs as a model file describes it; see preprocess.h.
  */
 #include "src/pipeline/preprocess.h"
 
@@ -242,7 +242,7 @@ int mega_image_fit(const MegaImagePreprocess *preprocess, MegaImage *image, cons
     return code ? code : mega_image_convert(image, preprocess->channels, err);
 }
 
-/* Returns a number of so many bits in the opposite order. */
+/* Returns the lowest `bits` bits of a number in reverse order. */
 static size_t reversed_bits(size_t number, int bits)
 {
     size_t out = 0;

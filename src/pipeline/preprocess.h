@@ -18,8 +18,8 @@
 typedef struct MegaAudioPreprocess {
     int sample_rate;  /* Hz */
     double mean, std; /* of samples in [-1, 1) */
-    int64_t
-        length; /* samples per clip, shorter ones padded with silence, longer ones cut; 0: any */
+    int64_t length;   /* samples of a clip: shorter ones are padded with silence, longer ones cut;
+                         0: any number */
 } MegaAudioPreprocess;
 
 typedef enum MegaImageFit {
@@ -42,6 +42,8 @@ typedef struct MegaImagePreprocess {
     bool interleaved; /* a position has all channels of its pixel; not in the metadata */
 } MegaImagePreprocess;
 
+/* Each pair reads and writes one of these groups of the metadata. Reading a missing or invalid
+ * value is MEGA_ERR_MODEL, in a sentence that names its key. */
 int mega_audio_preprocess_read(MegaAudioPreprocess *out, const MegaMeta *meta, MegaError *err);
 int mega_audio_preprocess_write(const MegaAudioPreprocess *preprocess, MegaMeta *meta,
                                 MegaError *err);

@@ -25,7 +25,7 @@ int mega_pipeline_prepare_score(MegaPipeline *p, MegaError *err)
     return p->scorer ? 0 : mega_decoder_new(&p->scorer, p->session, &options, err);
 }
 
-/* Encodes the source before the TAB, and moves *text behind the TAB. *capitals says whether a
+/* Encodes the source before the TAB, and moves *text after the TAB. *capitals says whether a
  * translation of it would be in capitals. */
 static int encode_source(MegaPipeline *p, const char **text, size_t *size, MegaEncoded **out,
                          bool *capitals, MegaError *err)
@@ -99,7 +99,8 @@ static int check_window(const MegaScoreOptions *options, bool translator, MegaEr
     return 0;
 }
 
-/* Takes the first token off the text of a model that begins with it: nothing predicts it. */
+/* Removes the first token of a text from its score if the model's texts begin with a token of their
+ * own, since nothing predicts that one. */
 static void skip_first(MegaPipeline *p, MegaScore *score)
 {
     if (score->count == 0)

@@ -1,7 +1,7 @@
 /*
  * tag.c - tags the tokens of a text, and joins them to words and groups.
  *
- *   tokens -> [words: a token that does not begin behind a blank continues the one before]
+ *   tokens -> [words: a token that does not begin after a blank continues the one before]
  *          -> [groups: neighbours of the same label without "B-" and "I-", unless one begins with
  *             "B-"] -> those named "O" are left out
  */
@@ -21,7 +21,7 @@ void mega_tags_free(MegaTags *tags)
     *tags = (MegaTags){0};
 }
 
-/* A token, or the tokens of a word, with one label. */
+/* A token, or the tokens of a word, that has one label. */
 typedef struct Entity {
     size_t first, last; /* tokens of the input, both included */
     int label;

@@ -77,7 +77,7 @@ int mega_pipeline_hub_ids(const MegaPipeline *p, const MegaRaw *text, MegaIds *o
     return code;
 }
 
-/* Copies tokens to where a program of the library's user finds them. */
+/* Copies tokens into the arrays of the public interface. */
 static int copy_places(const MegaTokens *tokens, MegaPlaces *out, MegaError *err)
 {
     out->items = malloc((tokens->count + 1) * sizeof *out->items);

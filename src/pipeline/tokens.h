@@ -16,7 +16,7 @@ typedef struct MegaTokenInput {
     MegaInput input;      /* the input of the session, which points to ids and types */
 } MegaTokenInput;
 
-/* Makes window number `index` of encoded texts an input. Free *out also after an error. */
+/* Makes an input of window number `index` of encoded texts. Free *out also after an error. */
 int mega_token_input_make(MegaTokenInput *out, const MegaTokenizer *tokenizer,
                           const MegaTokenized *tokenized, size_t index, MegaError *err);
 void mega_token_input_free(MegaTokenInput *input);

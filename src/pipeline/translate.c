@@ -6,8 +6,8 @@
 
 #include "src/pipeline/pipeline.h"
 
-/* Makes the ids of a text; an empty text has none. *capitals says whether its translation is to be
- * written in capitals. */
+/* Makes the token ids of a text, none for an empty text. *capitals becomes true if its translation
+ * is to be written in capitals. */
 static int read_source(const MegaPipeline *p, const MegaRaw *raw, MegaIds *out, bool *capitals,
                        MegaError *err)
 {

@@ -387,7 +387,7 @@ static void attention_is_of_live_sequences(void **state)
     mega_model_free(alone);
 }
 
-/* The first or the last word's row of the output has a weight that is NaN. */
+/* A weight is NaN in the output's row of the first or the last word. */
 static void overflows_are_reported(void **state)
 {
     Random random = {63};
@@ -464,7 +464,7 @@ static void sources_are_the_same_together(void **state)
     }
 }
 
-/* A model that has no decoder is called by what it does. */
+/* The error for a model without a decoder says what the model does. */
 static void models_of_other_tasks_are_refused(void **state)
 {
     const MegaModel model = {.config.task = MEGA_TASK_TAG};

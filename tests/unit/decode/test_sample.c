@@ -1,6 +1,6 @@
 /*
  * test_sample.c - samplers draw from the distribution that the logits and the options give, need no
- * more logits than they ask for, and pass over what is no number.
+ * more logits than they ask for, and skip logits that are not finite.
  */
 #include "tests/unit/decoding_models.h"
 
@@ -49,8 +49,7 @@ static void samplers_follow_the_distribution(void **state)
     options.repetition_penalty = 3;
     assert_int_equal(mega_sampler_new(&sampler, model, &options, NULL), 0);
     assert_int_equal(mega_sampler_next(sampler, logits), 5);
-    assert_int_equal(mega_sampler_next(sampler, logits), 6); /* 5 occurred before and is
-                                                                penalised */
+    assert_int_equal(mega_sampler_next(sampler, logits), 6); /* 5 occurred before */
     mega_sampler_free(sampler);
     mega_model_free(model);
 }

@@ -1,7 +1,7 @@
 /*
- * test_search.c - beam search on random models: sources that are translated together get what they
- * get alone, tails of an adaptive softmax that cannot win change nothing, prefixes are kept, and a
- * search that cannot succeed is refused.
+ * test_search.c - beam search on random models: sources that are translated together get the
+ * results that they get alone, tails of an adaptive softmax that cannot win change nothing,
+ * prefixes are kept, and a search that cannot succeed is refused.
  */
 #include "tests/unit/decoding_models.h"
 

@@ -14,7 +14,7 @@
 
 /* ---- Models --------------------------------------------------------------------------------- */
 
-/* length is that of its clips; 0: any. */
+/* Returns a model of sound; `length` is the number of samples of its clips, or 0 for any. */
 static MegaModel *sound_model(int64_t length)
 {
     MegaModel *model = samples_model();
@@ -24,7 +24,7 @@ static MegaModel *sound_model(int64_t length)
     return model;
 }
 
-/* It reads 6 x 4 gray pixels row by row. */
+/* Returns a model that reads 6 x 4 gray pixels row by row. */
 static MegaModel *picture_model(void)
 {
     MegaModel *model = samples_model();
