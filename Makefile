@@ -123,7 +123,7 @@ FORMATS_SRC := \
     formats/base/atomic_file.c formats/media/npy.c formats/mega/write.c \
     formats/checkpoint/zip.c formats/checkpoint/pickle_globals.c \
     formats/checkpoint/pickle_values.c formats/checkpoint/pickle_calls.c \
-    formats/checkpoint/pickle.c formats/checkpoint/torch_beside.c \
+    formats/checkpoint/pickle.c formats/checkpoint/torch_extras.c \
     formats/checkpoint/torch_args.c formats/checkpoint/torch_module.c \
     formats/checkpoint/torch_state.c formats/checkpoint/torch_zip.c \
     formats/checkpoint/torch_legacy.c formats/checkpoint/safetensors.c \

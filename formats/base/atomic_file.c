@@ -77,7 +77,7 @@ static char *folder_of(const char *path)
 }
 
 /* Creates a file with a new name in the target's folder. Its permissions are never wider than
- * `mode`, so that at no time can anybody open it who could not open the file that it replaces. */
+ * `mode`, so nobody can ever open it who could not open the file that it replaces. */
 static int create_temporary(MegaAtomicFile *output, mode_t mode, MegaError *err)
 {
     int code = MEGA_ERR_MEMORY;
@@ -95,7 +95,7 @@ static int create_temporary(MegaAtomicFile *output, mode_t mode, MegaError *err)
             number = (uint64_t)getpid() << 32 | (unsigned)attempt;
         snprintf(output->temporary, size, "%s/.mega-%016llx.tmp", folder,
                  (unsigned long long)number);
-        /* first the slot, so that at no time there is a file without one */
+        /* take the slot first, so that a signal never finds a file without one */
         output->slot = take_slot(output->temporary);
         output->fd = open(output->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
         if (output->fd >= 0 || errno != EEXIST)

@@ -1,6 +1,6 @@
 /*
- * inflate.h - decompresses data whose size is known, and computes CRC-32, by libdeflate, or by zlib
- * in a build without it (make WITH_LIBDEFLATE=0), which takes two to three times as long.
+ * inflate.h - decompresses data whose size is known, and computes CRC-32. It uses libdeflate, or
+ * zlib in a build without that (make WITH_LIBDEFLATE=0), which takes two to three times as long.
  */
 #ifndef MEGA_INFLATE_H
 #define MEGA_INFLATE_H

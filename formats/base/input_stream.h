@@ -7,10 +7,10 @@
  * more than there is.
  *
  * Pipes. A pipe can be opened a second time (a FIFO, /dev/stdin, /dev/fd/63), but the bytes that
- * were read from it are gone. A path is looked at to choose a model, then to check that it fits the
- * model, and opened only later, by decoders that know nothing but its name. So what a look has read
- * of a pipe is kept under its path, in one list of the process that a lock guards, until the path
- * is opened or forgotten.
+ * were read from it are gone. Commands peek at a path to choose a model, then to check that the
+ * input fits it, and open it only later, in decoders that know nothing but its name. What a peek
+ * has read of a pipe is therefore kept under its path, in one list of the process that a lock
+ * guards, until the path is opened or forgotten.
  */
 #ifndef MEGA_INPUT_STREAM_H
 #define MEGA_INPUT_STREAM_H
@@ -26,8 +26,8 @@
 const char *mega_source_name(const char *path);
 /* Returns whether the path names a regular file, which has an end and can be read again. */
 bool mega_source_is_regular(const char *path);
-/* Opens an input. The caller closes *fd, which is a duplicate of standard input for "-". Of a pipe
- * that was peeked at it gives all bytes, once; the next call opens the path anew. */
+/* Opens an input. The caller closes *fd, which is a duplicate of standard input for "-". A pipe
+ * that was peeked at gives all of its bytes, once; the next call opens the path again. */
 int mega_source_open(int *fd, const char *path, MegaError *err);
 /* Replaces *fd by a file in memory that holds everything a pipe delivers, so that it can be read
  * from any position. A regular file is left alone. More than MEGA_SOURCE_MAX_PIPE bytes are
@@ -38,7 +38,7 @@ int mega_source_make_seekable(int *fd, const char *name, MegaError *err);
  * standard input again once what was kept of it has been opened. */
 int mega_source_peek(const char *path, void *out, size_t size, size_t *got, MegaError *err);
 /* Frees what is kept of a pipe that will not be opened, because its content was refused. The next
- * look at that path reads it anew. */
+ * peek at that path reads from the pipe again. */
 void mega_source_forget(const char *path);
 /* Appends everything that is left of fd. More than limit bytes are MEGA_ERR_LIMIT; that message
  * calls the kind of input `what` ("an image"). name is from mega_source_name. */

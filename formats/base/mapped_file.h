@@ -25,7 +25,7 @@ int mega_mapped_file_open(MegaMappedFile *out, const char *path, const char *wha
 void mega_mapped_file_close(MegaMappedFile *file);
 
 /* Returns an error if the file was cut short since it was mapped: touching a page of the mapping
- * behind its new end raises SIGBUS. Bytes that belong to the caller, without a file, are left
+ * after its new end raises SIGBUS. Bytes that belong to the caller, without a file, are left
  * alone. */
 int mega_mapped_file_check(const MegaMappedFile *file, const char *name, MegaError *err);
 

@@ -1,6 +1,6 @@
 /*
- * no_files.c - what stands in formats/base where a program opens no files (make WITH_SYSTEM=0). It
- * takes the place of mapped_file.c and input_stream.c: models and inputs come from memory.
+ * no_files.c - replaces mapped_file.c and input_stream.c in a build without files (make
+ * WITH_SYSTEM=0), where models and inputs come from memory: opening a path is an error.
  */
 #include "formats/base/input_stream.h"
 #include "formats/base/mapped_file.h"

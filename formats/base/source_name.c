@@ -1,5 +1,5 @@
 /*
- * source_name.c - how messages call an input; see input_stream.h.
+ * source_name.c - names an input for messages; see input_stream.h.
  */
 #include <string.h>
 

@@ -169,11 +169,11 @@ void mega_checkpoint_close(MegaCheckpoint *checkpoint)
         return;
     for (size_t i = 0; i < checkpoint->count; i++)
         free((uint64_t *)checkpoint->tensors[i].shape);
-    for (size_t i = 0; i < checkpoint->beside_count; i++) {
-        free(checkpoint->beside[i].name);
-        free(checkpoint->beside[i].what);
+    for (size_t i = 0; i < checkpoint->extra_count; i++) {
+        free(checkpoint->extras[i].name);
+        free(checkpoint->extras[i].what);
     }
-    free(checkpoint->beside);
+    free(checkpoint->extras);
     free(checkpoint->place);
     free(checkpoint->other_place);
     free(checkpoint->rival_place);
@@ -239,15 +239,15 @@ const char *mega_checkpoint_rival_place(const MegaCheckpoint *checkpoint)
     return checkpoint->rival_place;
 }
 
-size_t mega_checkpoint_beside_count(const MegaCheckpoint *checkpoint, size_t *left)
+size_t mega_checkpoint_extra_count(const MegaCheckpoint *checkpoint, size_t *left)
 {
-    *left = checkpoint->beside_left;
-    return checkpoint->beside_count;
+    *left = checkpoint->extras_left;
+    return checkpoint->extra_count;
 }
 
-const MegaCheckpointBeside *mega_checkpoint_beside(const MegaCheckpoint *checkpoint, size_t index)
+const MegaCheckpointExtra *mega_checkpoint_extra(const MegaCheckpoint *checkpoint, size_t index)
 {
-    return index < checkpoint->beside_count ? &checkpoint->beside[index] : NULL;
+    return index < checkpoint->extra_count ? &checkpoint->extras[index] : NULL;
 }
 
 size_t mega_checkpoint_count(const MegaCheckpoint *checkpoint)

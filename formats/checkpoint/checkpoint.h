@@ -24,7 +24,8 @@
 
 typedef struct MegaCheckpointTensor {
     const char *name; /* its name in the state dict */
-    /* type of its elements, "f32", or why it cannot be read: "complex64", "sparse" */
+    /* type of its elements, such as "f32", or what keeps it from being read: "complex64",
+     * "sparse" */
     const char *type;
     bool readable; /* if false, only rank, shape and elements are valid */
     MegaDtype dtype;
@@ -40,11 +41,11 @@ typedef struct MegaCheckpointTensor {
 
 typedef struct MegaCheckpoint MegaCheckpoint;
 
-/* Describes something that a checkpoint holds beside the tensors of the state dict. */
-typedef struct MegaCheckpointBeside {
+/* Describes a value that a checkpoint holds besides the tensors of the state dict. */
+typedef struct MegaCheckpointExtra {
     char *name; /* "epoch", "model.version" */
     char *what; /* "12", "complex64 [2, 3]", "collections.deque" */
-} MegaCheckpointBeside;
+} MegaCheckpointExtra;
 
 /* A training run may keep two sets of weights: the model's own, and their moving average. */
 typedef enum MegaWeightSet {
@@ -57,8 +58,8 @@ typedef struct MegaCheckpointOptions {
     /* Says which set is taken if there are two in separate dicts. A single set is taken in any
      * case; mega_checkpoint_averaged tells which it is. */
     MegaWeightSet weights;
-    /* bytes that opening may take beside the mapped file; 0 allows what is in proportion to the
-     * file, a limit that holds in any case */
+    /* most bytes that opening may take besides the mapped file; 0 sets no limit but the one in
+     * proportion to the file, which always holds */
     uint64_t max_memory;
 } MegaCheckpointOptions;
 
@@ -66,7 +67,7 @@ int mega_checkpoint_open(MegaCheckpoint **out, const char *path,
                          const MegaCheckpointOptions *options, MegaError *err);
 void mega_checkpoint_close(MegaCheckpoint *checkpoint);
 
-/* Returns the bytes that opening has taken beside the mapped file. */
+/* Returns the bytes that opening has taken besides the mapped file. */
 uint64_t mega_checkpoint_memory(const MegaCheckpoint *checkpoint);
 /* Estimates what the JSON library takes for a text: a few bytes of it can become one value. */
 uint64_t mega_checkpoint_json_cost(const char *text, uint64_t length);
@@ -77,16 +78,16 @@ const char *mega_checkpoint_place(const MegaCheckpoint *checkpoint);
  * of weights, which is NULL if there is none. */
 bool mega_checkpoint_averaged(const MegaCheckpoint *checkpoint);
 const char *mega_checkpoint_other_place(const MegaCheckpoint *checkpoint);
-/* Returns the place of another state dict that is as likely to be the model, with other weights; or
- * NULL. */
+/* Returns the place of another state dict that is as likely to be the model but has other weights,
+ * or NULL. */
 const char *mega_checkpoint_rival_place(const MegaCheckpoint *checkpoint);
 /* Returns whether a part of such a place, or of a tensor's name, stands for averages:
  * "model_ema". */
 bool mega_checkpoint_is_average(const char *name, size_t length);
-/* Return what the file holds beside the state dict; *left counts the entries for which the list had
- * no room. */
-size_t mega_checkpoint_beside_count(const MegaCheckpoint *checkpoint, size_t *left);
-const MegaCheckpointBeside *mega_checkpoint_beside(const MegaCheckpoint *checkpoint, size_t index);
+/* Return what the file holds besides the state dict; *left counts the entries for which the list
+ * had no room. */
+size_t mega_checkpoint_extra_count(const MegaCheckpoint *checkpoint, size_t *left);
+const MegaCheckpointExtra *mega_checkpoint_extra(const MegaCheckpoint *checkpoint, size_t index);
 /* Return the tensors of the state dict, in the order of the file. The state dict is the dict with
  * tensors under `model`, `state_dict` or `model_state_dict` at any depth, or else the largest
  * one. */

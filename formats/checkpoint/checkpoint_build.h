@@ -18,7 +18,7 @@ struct MegaCheckpoint {
     const char *kind;
     MegaMappedFile map;
     uint64_t max_memory; /* limit of the options, in bytes */
-    uint64_t memory;     /* bytes taken beside the mapping */
+    uint64_t memory;     /* bytes taken besides the mapping */
     MegaCheckpointTensor *tensors; /* [count]; names are owned */
     size_t count, capacity;
     const MegaCheckpointTensor **sorted; /* [count], sorted by name once all tensors are added */
@@ -26,8 +26,8 @@ struct MegaCheckpoint {
     bool averaged;
     char *place; /* NULL means "" */
     char *other_place, *rival_place; /* NULL means that there is none */
-    MegaCheckpointBeside *beside; /* [beside_count], with owned texts */
-    size_t beside_count, beside_left;
+    MegaCheckpointExtra *extras; /* [extra_count], with owned texts */
+    size_t extra_count, extras_left;
     MegaZip *zip; /* the archive of a torch zip file, which has the checksums */
     MegaCheckpoint **parts; /* [part_count]: the files of a folder, whose tensors these are */
     int part_count;
@@ -69,9 +69,9 @@ int mega_torch_module_each(const MegaPickleValue *module, MegaModuleVisit visit,
                            MegaError *err);
 /* torch_args.c: takes the arguments, if there are any in this dict and none have been found. */
 int mega_torch_arguments(MegaCheckpoint *checkpoint, const MegaPickleValue *root, MegaError *err);
-/* torch_beside.c: lists what lies beside the tensors of the state dict chain[depth], where each
- * element of the chain is a dict or list that contains the next. */
-int mega_torch_beside(MegaCheckpoint *checkpoint, const MegaPickleValue *const *chain, int depth,
+/* torch_extras.c: lists what the file holds besides the tensors of the state dict chain[depth],
+ * where each element of the chain is a dict or list that contains the next. */
+int mega_torch_extras(MegaCheckpoint *checkpoint, const MegaPickleValue *const *chain, int depth,
                       const char *prefix, MegaError *err);
 
 int mega_torch_zip_load(MegaCheckpoint *checkpoint, MegaWeightSet weights, MegaError *err);

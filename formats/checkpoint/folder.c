@@ -36,8 +36,8 @@ static char *path_of(const MegaCheckpoint *checkpoint, const char *file)
     return path;
 }
 
-/* Returns whether the folder has such a file. A folder within it, whose parts could be folders
- * again and lead back to it, is none. */
+/* Returns whether the folder has such a file. A folder of that name does not count, since its parts
+ * could be folders again and lead back to it. */
 static bool has_file(const MegaCheckpoint *checkpoint, const char *file)
 {
     char *path = path_of(checkpoint, file);

@@ -93,7 +93,7 @@ static int push_text(MegaUnpickler *u, MegaPickleType type, uint64_t size)
     return push_copy(u, type, data, (size_t)size);
 }
 
-/* Python writes lone surrogates (U+D800 to U+DFFF) into pickles, though they are no UTF-8. */
+/* Python writes lone surrogates (U+D800 to U+DFFF) into pickles, though they are not UTF-8. */
 static bool is_pickled_unicode(const char *text, size_t size)
 {
     const uint8_t *at = (const uint8_t *)text, *end = at + size;
@@ -499,7 +499,7 @@ int mega_pickle_read(MegaPickle **out, const void *bytes, size_t size, uint64_t 
         return mega_pickle_no_memory(&unpickler);
     unpickler.pickle->max_memory =
         max_memory < MEGA_PICKLE_MAX_MEMORY ? max_memory : MEGA_PICKLE_MAX_MEMORY;
-    /* Bytes beyond this limit belong to something else behind the pickle, or the pickle is too
+    /* Bytes beyond this limit belong to something else after the pickle, or the pickle is too
      * large. */
     unpickler.reader =
         mega_reader(bytes, size < MEGA_PICKLE_MAX_SIZE ? size : MEGA_PICKLE_MAX_SIZE);

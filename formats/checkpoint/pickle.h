@@ -38,7 +38,7 @@ typedef enum MegaPickleType {
     MEGA_PICKLE_TENSOR,
 } MegaPickleType;
 
-/* The meaning of a class or function by its name; see pickle_globals.h. */
+/* What a class or function means, found by its name; see pickle_globals.h. */
 typedef struct MegaPickleGlobal MegaPickleGlobal;
 typedef struct MegaPickleValue MegaPickleValue;
 

@@ -1,6 +1,7 @@
 /*
- * pickle_calls.c - names and calls in a pickle; see unpickler.h. Nothing is executed: a "call"
- * of a name in the table makes a value of the matching type, one of any other name an inert object.
+ * pickle_calls.c - resolves the names and calls in a pickle; see unpickler.h. Nothing is executed:
+ * a "call" of a name in the table makes a value of the matching type, and a call of any other name
+ * makes an inert object.
  */
 #include <inttypes.h>
 #include <string.h>
@@ -95,8 +96,8 @@ static bool get_sizes(const MegaPickleValue *tuple, int rank, uint64_t *sizes)
     return true;
 }
 
-/* Sets the shape of a tensor and its number of elements. The rank is -1 if the value is no shape,
- * has too many dimensions, or if the number of elements overflows. */
+/* Sets the shape of a tensor and its number of elements. The rank is -1 if the value is not a
+ * shape, has too many dimensions, or if the number of elements overflows. */
 static int set_shape(MegaUnpickler *u, MegaPickleTensor *tensor, const MegaPickleValue *size)
 {
     void *memory;

@@ -39,7 +39,7 @@ static int parse_dtype(const MegaCheckpoint *checkpoint, const json_t *value, En
         const char *name;
         unsigned bits;
         MegaDtype dtype;
-        const char *odd; /* PyTorch's name if the type cannot be read; NULL if dtype is valid */
+        const char *odd; /* PyTorch's name of a type that cannot be read; NULL if dtype is valid */
     } types[] = {
         {"F64", 64, MEGA_F64, NULL},
         {"F32", 32, MEGA_F32, NULL},

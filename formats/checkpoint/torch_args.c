@@ -15,7 +15,7 @@
 
 #define MAX_DEPTH 32
 #define MAX_STEPS 8   /* most interpolations that lead to one another */
-#define NODE_BYTES 64 /* estimated bytes of a JSON value beside its text */
+#define NODE_BYTES 64 /* estimated bytes of a JSON value besides its text */
 
 /* The bytes that are left for JSON. A limit is needed, since a pickle of few bytes can share values
  * so often that the JSON becomes huge. */
@@ -41,8 +41,8 @@ static json_t *array_to_json(const MegaPickleValue *value, int depth, Budget *bu
     return array;
 }
 
-/* Converts a key to text. Integers are written as Python prints them; other keys that are no text
- * are left out. */
+/* Converts a key to text. Integers are written as Python prints them; keys of other types are left
+ * out. */
 static bool key_text(const MegaPickleValue *key, char *text, size_t size)
 {
     if (key->type == MEGA_PICKLE_INT)
@@ -239,9 +239,9 @@ static json_t *object_to_json(const MegaPickleValue *value, int depth, Budget *b
     json_t *number = numpy_scalar(object);
     if (number)
         return number;
-    /* the content of an OmegaConf tree */
+    /* read the content of an OmegaConf tree */
     if (attributes && !(inner = mega_pickle_get(attributes, "_content")))
-        /* the value of an OmegaConf leaf */
+        /* read the value of an OmegaConf leaf */
         inner = mega_pickle_get(attributes, "_val");
     if (!inner)
         inner = only_value(object);

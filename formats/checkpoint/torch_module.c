@@ -62,7 +62,7 @@ static bool is_temporary(const MegaPickleValue *module, const char *buffer)
 }
 
 /* Appends a part to the first `length` bytes of the name. Returns false if the name becomes too
- * long or the part is no text. */
+ * long or the part is not text. */
 static bool extend_name(Walk *walk, size_t length, const MegaPickleValue *part)
 {
     if (!mega_pickle_is_text(part) || length + part->text.size + 2 > sizeof walk->name)

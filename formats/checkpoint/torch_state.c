@@ -36,8 +36,8 @@ typedef struct Search {
     unsigned work;
 } Search;
 
-/* Returns whether a character of a text belongs to another word than the one before it. Words are
- * letters, and a capital behind a small letter begins one. */
+/* Returns whether a word begins or ends at a byte of a text. Words consist of letters, and a
+ * capital after a small letter begins one. */
 static bool is_boundary(const char *text, size_t length, size_t at)
 {
     if (at == 0 || at == length)
@@ -46,7 +46,7 @@ static bool is_boundary(const char *text, size_t length, size_t at)
     return !isalpha(before) || !isalpha(after) || (islower(before) && isupper(after));
 }
 
-/* Returns whether a text contains one of some whole words, in upper or lower case. */
+/* Returns whether a text contains one of the words as a whole word, in upper or lower case. */
 static bool contains_word(const char *text, size_t length, const char *const *words)
 {
     for (; *words; words++) {
@@ -70,8 +70,8 @@ bool mega_checkpoint_is_average(const char *name, size_t length)
     return contains_word(name, length, words);
 }
 
-/* Returns whether a key is that of training state. The state of an optimizer holds tensors, too,
- * but they are not weights. */
+/* Returns whether a key names training state. The state of an optimizer holds tensors, too, but
+ * they are not weights. */
 static bool is_training_state(const char *key)
 {
     static const char *const words[] = {"optim",     "optims",     "optimizer", "optimizers",
@@ -136,7 +136,7 @@ static int count_tensor(void *context, const char *name, const MegaPickleTensor 
 }
 
 /* Compares the current place, a dict or a module, with the best candidate. */
-static void consider(Search *search)
+static void rate_candidate(Search *search)
 {
     Candidate *at = &search->at;
     const MegaPickleValue *holder = at->chain[at->depth], *dict = mega_pickle_mapping(holder);
@@ -156,7 +156,7 @@ static void consider(Search *search)
 
 /* Searches a value and everything that it holds. Chain and path of search->at end with the
  * value. */
-static void look(Search *search, const MegaPickleValue *value)
+static void search_value(Search *search, const MegaPickleValue *value)
 {
     Candidate *at = &search->at;
     const MegaPickleValue *dict = mega_pickle_mapping(value), *values = dict ? dict : value;
@@ -166,7 +166,7 @@ static void look(Search *search, const MegaPickleValue *value)
         return;
     at->chain[at->depth] = value;
     if (dict || module)
-        consider(search);
+        rate_candidate(search);
     if (module || at->depth == MAX_DEPTH)
         return;
     for (size_t i = 0; i + step <= values->list.count && search->work < MAX_WORK; i += step) {
@@ -184,7 +184,7 @@ static void look(Search *search, const MegaPickleValue *value)
             continue;
         snprintf(at->path + length, MAX_PATH - length, "%s%s", length ? "." : "", text);
         at->depth++;
-        look(search, values->list.items[i + step - 1]);
+        search_value(search, values->list.items[i + step - 1]);
         at->depth--;
         at->path[length] = '\0';
     }
@@ -226,7 +226,7 @@ static int take_state(MegaCheckpoint *checkpoint, const Candidate *found, MegaSt
     Taking taking = {.checkpoint = checkpoint, .find = find, .context = context};
     int code = each_tensor(found->chain[found->depth], take_tensor, &taking, err);
     if (!code)
-        code = mega_torch_beside(checkpoint, found->chain, found->depth, "", err);
+        code = mega_torch_extras(checkpoint, found->chain, found->depth, "", err);
     /* arguments are beside the state dict or in an enclosing dict */
     for (int i = found->depth; i >= 0 && !code; i--)
         code = mega_torch_arguments(checkpoint, found->chain[i], err);
@@ -239,7 +239,7 @@ int mega_torch_state(MegaCheckpoint *checkpoint, const MegaPickleValue *root, Me
     Search *search = calloc(1, sizeof *search);
     if (!search)
         return MEGA_CHECKPOINT_FAIL(MEGA_ERR_MEMORY, "no memory for the tensors");
-    look(search, root);
+    search_value(search, root);
     Candidate *model = &search->model, *averaged = &search->averaged;
     bool take_average = averaged->tensors && (weights == MEGA_WEIGHTS_EMA || !model->tensors);
     const Candidate *found = take_average ? averaged : model,

@@ -1,7 +1,7 @@
 /*
- * unpickler.h - the state of the interpreter that reads a pickle. pickle_values.c has its
- * memory and stack, pickle_calls.c its names and calls, pickle.c its opcodes. Private to these
- * three.
+ * unpickler.h - the state of the interpreter that reads a pickle. pickle_values.c implements its
+ * memory and stack, pickle_calls.c its names and calls, and pickle.c its opcodes. Only these three
+ * include it.
  */
 #ifndef MEGA_UNPICKLER_H
 #define MEGA_UNPICKLER_H
@@ -13,7 +13,7 @@
 #define MEGA_PICKLE_MAX_MARKS 4096 /* Python itself nests values a few hundred deep */
 #define MEGA_PICKLE_SMALL 256      /* there is one shared value for each integer below this */
 
-/* A growing array of pointers. */
+/* Holds a growing array of pointers to values, which the arena owns. */
 typedef struct MegaPickleValues {
     MegaPickleValue **items;
     size_t count, capacity;
@@ -41,7 +41,7 @@ typedef struct MegaUnpickler {
     bool stopped;
 } MegaUnpickler;
 
-/* Make the error of an unpickler, which names the file and the byte of the current opcode. */
+/* These make the error of an unpickler, which names the file and the byte of the current opcode. */
 #define FAIL(u, code, format, ...)                                                                 \
     mega_fail((u)->err, code, "%s: " format " at byte %zu of the pickle", (u)->name,               \
               ##__VA_ARGS__, (u)->at)
@@ -52,7 +52,7 @@ typedef struct MegaUnpickler {
 int mega_pickle_no_memory(const MegaUnpickler *u);
 /* Allocates zeroed memory of the arena, aligned for every type. */
 int mega_pickle_allocate(MegaUnpickler *u, void **out, size_t size);
-/* Appends to an array that is not in the arena. */
+/* Appends to an array that lies outside the arena. */
 int mega_pickle_append(MegaUnpickler *u, MegaPickleValues *values, MegaPickleValue *value);
 int mega_pickle_push(MegaUnpickler *u, MegaPickleValue *value);
 /* Make a new value of the type; mega_pickle_push_new also pushes it. */

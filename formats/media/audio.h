@@ -3,8 +3,8 @@
  *
  * It reads all formats of libsndfile (wav, flac, ogg, aiff, au, ...), mp3 and headerless PCM, from
  * a path or, for "-", from standard input. A recording ends where its samples end, whatever its
- * header says, and recordings behind one another are read as one; tags, zeros and junk before and
- * behind the sound are left out. Channels are mixed and the rate is converted by pcm.h.
+ * header says, and recordings one after another are read as one; tags, zeros and junk before and
+ * after the sound are left out. Channels are mixed and the rate is converted by pcm.h.
  *
  * Memory does not grow with the length of a recording, except that a compressed or wav stream on a
  * pipe is first read whole, up to MEGA_SOURCE_MAX_PIPE bytes. Headerless PCM is never held back:
@@ -17,7 +17,7 @@
 
 #define MEGA_AUDIO_MAX_HOURS 24 /* most hours of one file; headerless PCM has no limit */
 
-/* Returns whether a recording seems to begin in these first bytes of a file, behind tags, zeros or
+/* Returns whether a recording seems to begin in these first bytes of a file, after tags, zeros or
  * junk. */
 bool mega_audio_recognize(const void *bytes, size_t size);
 

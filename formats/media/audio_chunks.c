@@ -11,9 +11,9 @@
 
 #include "formats/media/audio_parts.h"
 
-#define MAX_CHUNKS 1024  /* most chunks before and behind the samples */
+#define MAX_CHUNKS 1024  /* most chunks before and after the samples */
 #define MAX_HEADER 65536 /* most bytes of a chunk that describes the samples */
-#define MAX_BEHIND 4096  /* most bytes of junk behind the samples, if no size tells more */
+#define MAX_TRAILING 4096  /* most bytes of junk after the samples, if no size tells more */
 
 typedef enum Container { WAV, WAVE64, AIFF, AU, CAF } Container;
 
@@ -93,8 +93,8 @@ static bool read_chunk(const Walk *walk, uint64_t at, Chunk *out)
     return true;
 }
 
-/* Returns the offset behind a chunk and its padding, or the end of the file if that comes first. */
-static uint64_t behind(const Walk *walk, const Chunk *chunk)
+/* Returns the offset after a chunk and its padding, or the end of the file if that comes first. */
+static uint64_t end_of_chunk(const Walk *walk, const Chunk *chunk)
 {
     const uint64_t left = walk->file->size - chunk->start;
     if (chunk->size > left)
@@ -118,7 +118,7 @@ static bool are_chunks(const Walk *walk, uint64_t at)
         if (!fits && count == 0 && memcmp(chunk.id, "data", 4) != 0 &&
             memcmp(chunk.id, "LIST", 4) != 0)
             return false;
-        at = behind(walk, &chunk);
+        at = end_of_chunk(walk, &chunk);
         count++;
     }
     return count > 0;
@@ -131,7 +131,7 @@ static bool is_samples(const Walk *walk, const Chunk *chunk)
 
 /* ---- How many bytes the samples are --------------------------------------------------------- */
 
-/* Returns whether samples go on at an offset, behind a declared size that was too small. They do
+/* Returns whether samples go on at an offset, after a declared size that was too small. They do
  * not if a tag, another recording or only a little junk is there, or if the file's header gives the
  * same end as the chunk. */
 static bool goes_on(const Walk *walk, uint64_t at)
@@ -139,7 +139,7 @@ static bool goes_on(const Walk *walk, uint64_t at)
     const uint64_t size = walk->file->size;
     const bool sure = walk->end && walk->end + 1 >= at && walk->end <= at + 1;
     const uint64_t next = mega_audio_skip_tags(walk->file, at);
-    return !sure && next == at && size - at > MAX_BEHIND && !mega_audio_begins(walk->file, at);
+    return !sure && next == at && size - at > MAX_TRAILING && !mega_audio_begins(walk->file, at);
 }
 
 /* Returns whether a size that does not fit means "to the end". Programs write the largest number,
@@ -164,8 +164,8 @@ static bool is_miscounted(const Walk *walk, const Chunk *chunk, uint64_t declare
     return walk->container == WAV && excess <= header && walk->end < chunk->start + declared;
 }
 
-/* Takes the samples of a chunk, with the declared size or, if that is wrong, the real one. Returns
- * the offset behind them. */
+/* Takes the samples of a chunk, with the declared size or, if that is wrong, with the real one.
+ * Returns the offset after them. */
 static uint64_t take_samples(Walk *walk, const Chunk *chunk)
 {
     const uint64_t left = walk->file->size - chunk->start;
@@ -174,7 +174,7 @@ static uint64_t take_samples(Walk *walk, const Chunk *chunk)
     const Chunk whole = {.start = chunk->start, .size = declared};
     uint64_t taken = left, end = walk->file->size;
     if (declared && declared <= left) {
-        end = behind(walk, &whole);
+        end = end_of_chunk(walk, &whole);
         const uint64_t unpadded = chunk->start + declared;
         if (end != unpadded && !are_chunks(walk, end) && are_chunks(walk, unpadded))
             end = unpadded;
@@ -226,7 +226,7 @@ static void put_chunk(const Walk *walk, MegaBuffer *out, const Chunk *chunk)
 }
 
 /* Samples of 24 bits may lie in 4 bytes each, of which libsndfile would take 3. They lie in the
- * upper bits, so that they are as well samples of 32. */
+ * upper bits, so the header can declare samples of 32 bits instead. */
 static void fill_containers(const Walk *walk, uint8_t *format)
 {
     const unsigned tag = load_u16(walk, format), channels = load_u16(walk, format + 2);
@@ -336,7 +336,7 @@ static void skip_to_samples(Walk *walk, Chunk *chunk)
     mega_audio_file_read(walk->file, chunk->start, offset, 4);
     uint64_t skipped = 8 + (uint64_t)load_u32(walk, offset);
     if (skipped > chunk->size || chunk->start + skipped > walk->file->size)
-        skipped = 8; /* no such place */
+        skipped = 8; /* the offset is missing */
     chunk->start += chunk->start + skipped <= walk->file->size ? skipped : 0;
     chunk->size = chunk->size > skipped ? chunk->size - skipped : 0;
 }
@@ -371,7 +371,7 @@ static uint64_t scan_riff(Walk *walk, const uint8_t *magic)
             walk->end = mega_load_u64(sizes) >> 62 ? 0 : walk->at + 8 + mega_load_u64(sizes);
             walk->long_size = mega_load_u64(sizes + 8);
         }
-        at = behind(walk, &chunk);
+        at = end_of_chunk(walk, &chunk);
     }
     if (walk->format.size && walk->data)
         add_part(walk, magic);
@@ -419,7 +419,7 @@ static uint64_t scan_caf(Walk *walk)
         found = is_samples(walk, &chunk);
         if (!found && chunk.size > walk->file->size - chunk.start)
             break;
-        at = found ? at : behind(walk, &chunk);
+        at = found ? at : end_of_chunk(walk, &chunk);
     }
     if (!found) {
         walk->parts->cut = "its header";
@@ -439,8 +439,8 @@ static uint64_t scan_caf(Walk *walk)
     for (int i = 0; i < MAX_CHUNKS && read_chunk(walk, end, &chunk) &&
                     chunk.size <= walk->file->size - chunk.start;
          i++) {
-        mega_audio_add_range(walk->parts, part, end, behind(walk, &chunk) - end);
-        end = behind(walk, &chunk);
+        mega_audio_add_range(walk->parts, part, end, end_of_chunk(walk, &chunk) - end);
+        end = end_of_chunk(walk, &chunk);
     }
     return end;
 }

@@ -147,7 +147,7 @@ static bool decodes(MegaAudioParts *parts, MegaAudioFile *file, const Stream *st
 typedef struct End {
     uint64_t samples; /* number of the last sample plus one */
     bool is_last;     /* the last frame is shorter than the others, so no other can follow */
-    bool cut;         /* another frame begins behind the last one */
+    bool cut;         /* another frame begins after the last one */
 } End;
 
 static End find_end(MegaAudioParts *parts, MegaAudioFile *file, const Stream *stream,
@@ -191,7 +191,7 @@ static uint64_t first_sample(MegaAudioFile *file, const Stream *stream, uint64_t
 
 /* ---- The file ------------------------------------------------------------------------------- */
 
-/* Reads the metadata and returns the offset behind them, or 0 if the file ends within them or they
+/* Reads the metadata and returns the offset after them, or 0 if the file ends within them or they
  * do not describe the stream. */
 static uint64_t read_metadata(MegaAudioFile *file, uint64_t at, Stream *out)
 {
@@ -217,7 +217,7 @@ static uint64_t read_metadata(MegaAudioFile *file, uint64_t at, Stream *out)
     return at;
 }
 
-/* Returns the offset at which another FLAC file begins behind this one, or the end of the file. */
+/* Returns the offset at which another FLAC file begins after this one, or the end of the file. */
 static uint64_t find_another(MegaAudioFile *file, uint64_t at)
 {
     uint8_t bytes[8192];
@@ -243,18 +243,18 @@ uint64_t mega_audio_scan_flac(MegaAudioParts *parts, MegaAudioFile *file, uint64
         parts->cut = "its header";
         return file->size;
     }
-    const uint64_t behind = find_another(file, start);
-    const End end = find_end(parts, file, &stream, start, behind);
+    const uint64_t after = find_another(file, start);
+    const End end = find_end(parts, file, &stream, start, after);
     const uint64_t first = end.samples ? first_sample(file, &stream, start) : 0;
     const uint64_t count = end.samples > first ? end.samples - first : 0;
     MegaAudioPart *part = mega_audio_add_part(parts);
     if (!part)
-        return behind;
-    build(parts, part, &stream, count, start, behind);
+        return after;
+    build(parts, part, &stream, count, start, after);
     part->frames = count;
     if (end.cut)
         parts->cut = "a FLAC frame";
     else if (stream.total > count && !end.is_last)
         parts->cut = "the recording";
-    return behind;
+    return after;
 }

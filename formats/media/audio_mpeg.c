@@ -88,7 +88,7 @@ bool mega_audio_is_mpeg(MegaAudioFile *file, uint64_t at, int least)
             !read_frame(file, at, &frame) || (count && frame.kind != first.kind))
             return count && count >= least && mega_audio_skip_tags(file, at) == file->size;
         if (!count && (frame.kind >> 4 & 15) == 1)
-            /* require more, since UTF-16 and quiet PCM look like frames of layer I */
+            /* layer I needs more frames, since UTF-16 and quiet PCM look like frames of it */
             least = least > 8 ? least : 8;
         if (!count)
             first = frame;
@@ -140,15 +140,15 @@ static bool ends_inside(MegaAudioFile *file, uint64_t at, const uint8_t *last)
            ((head[2] ^ last[2]) & 0x0c) == 0 && frame.size > file->size - at;
 }
 
-/* Returns where the next frames begin, behind tags and junk, or the end of the file if there are
+/* Returns where the next frames begin, after tags and junk, or the end of the file if there are
  * none. */
 static uint64_t find_next(MegaAudioFile *file, uint64_t at)
 {
     uint8_t bytes[4096];
-    const uint64_t behind = mega_audio_skip_tags(file, at);
-    if (mega_audio_is_mpeg(file, behind, 3))
-        return behind;
-    for (uint64_t from = behind; from < file->size;) {
+    const uint64_t after = mega_audio_skip_tags(file, at);
+    if (mega_audio_is_mpeg(file, after, 3))
+        return after;
+    for (uint64_t from = after; from < file->size;) {
         const size_t got = mega_audio_file_read(file, from, bytes, sizeof bytes);
         const uint8_t *found = bytes;
         while ((found = memchr(found, 0xff, (size_t)(bytes + got - found)))) {
@@ -183,7 +183,7 @@ static void correct_table(MegaAudioParts *parts, MegaAudioFile *file, MegaAudioP
     *part = corrected;
 }
 
-/* Scans one part: frames of one kind, up to another table. Returns the offset behind them. */
+/* Scans one part: frames of one kind, up to another table. Returns the offset after them. */
 static uint64_t scan_part(MegaAudioParts *parts, MegaAudioFile *file, uint64_t at, bool *ended)
 {
     MegaAudioPart *part = mega_audio_add_part(parts);

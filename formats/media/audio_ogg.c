@@ -17,7 +17,7 @@ typedef struct Page {
     uint64_t position; /* number of samples up to the page's end */
     uint64_t size;     /* bytes with the header */
     uint64_t header;
-    uint8_t packet[64]; /* first bytes behind the header */
+    uint8_t packet[64]; /* first bytes after the header */
     size_t got;
 } Page;
 
@@ -64,7 +64,7 @@ static bool is_sound(const Page *page)
     return false;
 }
 
-/* Returns where the next page begins behind junk, or the end of the file. */
+/* Returns where the next page begins after junk, or the end of the file. */
 static uint64_t find_page(MegaAudioFile *file, uint64_t at)
 {
     uint8_t bytes[4096];
@@ -80,7 +80,7 @@ static uint64_t find_page(MegaAudioFile *file, uint64_t at)
 }
 
 /* Makes a FLAC file out of FLAC in Ogg, most of which libsndfile rejects: without the headers of
- * the pages it is one. The frames begin on a new page behind the metadata, and the last page tells
+ * the pages it is one. The frames begin on a new page after the metadata, and the last page tells
  * how many samples there are. */
 static void begin_flac(MegaAudioParts *parts, MegaAudioFile *file, MegaAudioPart *part,
                        uint64_t total)

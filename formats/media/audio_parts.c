@@ -236,14 +236,14 @@ void mega_audio_parts_free(MegaAudioParts *parts)
 static uint64_t lyrics_size(MegaAudioFile *file, uint64_t at)
 {
     char text[256];
-    for (uint64_t behind = 11; behind < MAX_LYRICS;) {
-        const size_t got = mega_audio_file_read(file, at + behind, text, sizeof text);
+    for (uint64_t after = 11; after < MAX_LYRICS;) {
+        const size_t got = mega_audio_file_read(file, at + after, text, sizeof text);
         for (size_t i = 0; i + 9 <= got; i++)
             if (memcmp(text + i, "LYRICSEND", 9) == 0 || memcmp(text + i, "LYRICS200", 9) == 0)
-                return behind + i + 9;
+                return after + i + 9;
         if (got < sizeof text)
             break;
-        behind += sizeof text - 8;
+        after += sizeof text - 8;
     }
     return 0;
 }
@@ -301,8 +301,8 @@ uint64_t mega_audio_skip_tags(MegaAudioFile *file, uint64_t at)
 
 typedef enum Format { NO_FORMAT, CHUNKS, FLAC, OGG, MPEG } Format;
 
-/* Returns which of the formats that have a scanner begins at an offset. MPEG audio needs at least
- * `least` frames. */
+/* Returns the format that begins at an offset, of those that have a scanner. MPEG audio needs at
+ * least `least` frames. */
 static Format format_at(MegaAudioFile *file, uint64_t at, int least)
 {
     uint8_t head[16] = {0};
@@ -365,7 +365,7 @@ static bool is_rarer(MegaAudioFile *file)
     return decoder;
 }
 
-/* Finds the first sound, at the start or behind tags, zeros and junk. There is none if the file is
+/* Finds the first sound, at the start or after tags, zeros and junk. There is none if the file is
  * of another kind, such as a film with sound in it, or of a format that has no scanner. */
 static Format find_first(MegaAudioFile *file, uint64_t *at)
 {

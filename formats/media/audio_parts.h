@@ -3,7 +3,7 @@
  *
  *   file -> skip tags and junk -> parts, each of which a decoder reads as a file of its own
  *
- * Most recordings have one part. Chained Ogg files and files behind one another have several. A
+ * Most recordings have one part. Chained Ogg files and files one after another have several. A
  * part ends where its frames end, whatever its header says; sizes and counts in headers are
  * corrected before a decoder reads them. `cut` says in the middle of what a file ends too early.
  */
@@ -17,7 +17,7 @@
 
 #define MEGA_AUDIO_CACHE 65536 /* bytes of a MegaAudioFile's cache */
 
-/* A regular file, or bytes in memory. */
+/* The source of a recording: a regular file, or bytes in memory. */
 typedef struct MegaAudioFile {
     const char *name;
     int fd;                /* -1 if the bytes are in memory */
@@ -32,7 +32,7 @@ typedef struct MegaAudioFile {
  * error. */
 size_t mega_audio_file_read(MegaAudioFile *file, uint64_t offset, void *out, size_t size);
 
-/* A run of bytes of the file, or of memory. */
+/* A run of bytes of a part, which lie in the file or in memory. */
 typedef struct MegaAudioPiece {
     uint64_t start; /* offset within the part */
     uint64_t size;
@@ -55,7 +55,7 @@ typedef struct MegaAudioPart {
 
 void mega_audio_part_free(MegaAudioPart *part);
 
-/* A part as a file with a position, which decoders read. */
+/* Presents a part as a file with a position, which decoders read. */
 typedef struct MegaAudioView {
     const MegaAudioPart *part;
     MegaAudioFile *file;
@@ -76,8 +76,8 @@ typedef struct MegaAudioParts {
     int tries;       /* how many FLAC frames were decoded to find the ends of parts */
 } MegaAudioParts;
 
-/* Finds the parts of a file. A file that is no recording, or has a rarer format, becomes a single
- * part, which libsndfile accepts or rejects. */
+/* Finds the parts of a file. A file that is not a recording, or has a rarer format, becomes a
+ * single part, which libsndfile accepts or rejects. */
 int mega_audio_find_parts(MegaAudioParts *out, MegaAudioFile *file, MegaError *err);
 void mega_audio_parts_free(MegaAudioParts *parts);
 /* ---- For the scanners of formats ------------------------------------------------------------ */
@@ -90,13 +90,13 @@ void mega_audio_add_range(MegaAudioParts *parts, MegaAudioPart *part, uint64_t a
 void mega_audio_add_bytes(MegaAudioParts *parts, MegaAudioPart *part, const void *bytes,
                           size_t size);
 
-/* Returns the offset behind the tags (ID3, APE, Lyrics3) and zeros that stand at an offset. */
+/* Returns the offset after the tags (ID3, APE, Lyrics3) and zeros that stand at an offset. */
 uint64_t mega_audio_skip_tags(MegaAudioFile *file, uint64_t at);
 /* Returns whether a recording begins at an offset. For MPEG audio, several frames must follow one
  * another. */
 bool mega_audio_begins(MegaAudioFile *file, uint64_t at);
 
-/* Each adds the part, or parts, that begin at an offset, and returns the offset behind them. */
+/* Each adds the part, or parts, that begin at an offset, and returns the offset after them. */
 uint64_t mega_audio_scan_chunks(MegaAudioParts *parts, MegaAudioFile *file, uint64_t at);
 uint64_t mega_audio_scan_flac(MegaAudioParts *parts, MegaAudioFile *file, uint64_t at);
 /* Puts the count of samples into a STREAMINFO, and clears the fields that depend on the frames. */

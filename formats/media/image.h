@@ -6,7 +6,7 @@
  * YCCK become RGB. Two things are done as a viewer does them: transparent pixels are blended with
  * white, and a picture is turned upright as its Exif data say, unless the options forbid that.
  * Files that end too early are errors; so are PNG chunks whose checksum does not fit, and damaged
- * JPEG data. Bytes behind the picture in its file are ignored.
+ * JPEG data. Bytes after the picture in its file are ignored.
  */
 #ifndef MEGA_IMAGE_H
 #define MEGA_IMAGE_H
@@ -27,7 +27,7 @@ int mega_image_decode(MegaImage *out, const uint8_t *bytes, size_t size, const c
                       const MegaImageOptions *options, MegaError *err);
 void mega_image_free(MegaImage *image);
 
-/* The operations below replace the pixels. */
+/* The operations below replace the pixels of the image and change its sizes accordingly. */
 
 /* Changes the number of channels. 1 is Pillow's "L", (19595 R + 38470 G + 7471 B + 32768) >> 16; 3
  * repeats gray three times. */

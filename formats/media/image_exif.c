@@ -71,10 +71,10 @@ void mega_image_note_xmp(MegaImageFile *file, const uint8_t *packet, size_t size
     for (size_t i = 0; !file->xmp && i + length + 3 <= size; i++) {
         if (memcmp(packet + i, name, length) != 0)
             continue;
-        const uint8_t *behind = packet + i + length;
-        if (behind[0] == '>')
-            file->xmp = valid((uint32_t)(behind[1] - '0'));
-        else if (behind[0] == '=' && (behind[1] == '"' || behind[1] == '\''))
-            file->xmp = valid((uint32_t)(behind[2] - '0'));
+        const uint8_t *after = packet + i + length;
+        if (after[0] == '>')
+            file->xmp = valid((uint32_t)(after[1] - '0'));
+        else if (after[0] == '=' && (after[1] == '"' || after[1] == '\''))
+            file->xmp = valid((uint32_t)(after[2] - '0'));
     }
 }

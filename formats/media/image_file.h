@@ -23,7 +23,7 @@ int mega_image_decode_png(MegaImage *out, MegaImageFile *file, MegaError *err);
 int mega_image_decode_jpeg(MegaImage *out, MegaImageFile *file, MegaError *err);
 int mega_image_decode_bmp(MegaImage *out, MegaImageFile *file, MegaError *err);
 
-/* Checks the size. `memory` is the most bytes that decoding holds at once beside the file. */
+/* Checks the size. `memory` is the most bytes that decoding holds at once besides the file. */
 int mega_image_check_size(const MegaImageFile *file, int64_t width, int64_t height, uint64_t memory,
                           MegaError *err);
 /* Returns the error of a file that is cut; `missing` says what is not there ("the end chunk is
@@ -38,7 +38,7 @@ void mega_image_lay_on_white(uint8_t *pixels, size_t count, int channels);
  * packet counts only if no Exif data tell an orientation. Damaged data are ignored. */
 void mega_image_note_exif(MegaImageFile *file, const uint8_t *tiff, size_t size);
 void mega_image_note_xmp(MegaImageFile *file, const uint8_t *packet, size_t size);
-/* Takes it from a chunk of a PNG file, which may be of any type. */
+/* Takes the orientation from a chunk of a PNG file, which may be of any type. */
 void mega_image_note_png(MegaImageFile *file, const char type[4], const uint8_t *data,
                          size_t size);
 

@@ -215,7 +215,7 @@ static bool complete(const JpegReader *reader)
         if (!jpeg->comp_info[i].quant_table) /* this is set by the component's first scan */
             return false;
         for (int k = 0; reader->at_end && jpeg->progressive_mode && k < DCTSIZE2; k++)
-            /* number of bits that are still missing, or -1 if all are */
+            /* counts the bits that are still missing, or is -1 if all are */
             if (jpeg->coef_bits[i][k] != 0)
                 return false;
     }

@@ -24,7 +24,7 @@ static size_t bytes_of(int width, int height, int channels)
     return (size_t)width * (size_t)height * (size_t)channels;
 }
 
-/* Checks that `more` bytes beside those of the image are within its limit. */
+/* Checks that `more` bytes besides those of the image are within its limit. */
 static int check_memory(const MegaImage *image, size_t more, MegaError *err)
 {
     const uint64_t sum = bytes_of(image->width, image->height, image->channels) + (uint64_t)more;
@@ -182,7 +182,7 @@ int mega_image_orient(MegaImage *image, int orientation, MegaError *err)
 
 #define PRECISION 22 /* fractional bits of a weight; a pixel needs 8 more bits, and overshoot 2 */
 
-/* The input positions that each output position is made from, and their weights. */
+/* The input positions from which each output position is computed, and their weights. */
 typedef struct Taps {
     size_t room;      /* weights per output position */
     int *first;       /* [out] */

@@ -83,7 +83,7 @@ static void release(void *block)
 #define STBI_FAILURE_USERMSG
 #define STB_IMAGE_STATIC
 #define STB_IMAGE_IMPLEMENTATION
-/* This one is not popped, since the compiler reports unused functions at the end of the file. */
+/* The pragma is not popped, since the compiler reports unused functions at the end of the file. */
 #pragma GCC diagnostic ignored "-Wunused-function"
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wconversion"
@@ -256,7 +256,7 @@ static int read_chunks(Png *png, MegaError *err)
 
 /* ---- Compressed rows ------------------------------------------------------------------------ */
 
-/* Gives the data of the next IDAT chunk; *reader stands behind the previous one. */
+/* Gives the data of the next IDAT chunk; *reader stands after the previous one. */
 static bool next_data(MegaReader *reader, const uint8_t **data, uint32_t *length)
 {
     for (;;) {

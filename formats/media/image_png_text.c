@@ -12,7 +12,7 @@
 #include "formats/media/image_file.h"
 
 #define MOST_KEYWORD 79       /* bytes */
-#define MOST_TEXT (1u << 20)  /* bytes of a compressed text; what lies behind is ignored */
+#define MOST_TEXT (1u << 20)  /* bytes of a compressed text; what follows them is ignored */
 #define PROFILE_LINES 3       /* lines before the digits: nothing, the name, the size */
 
 /* Appends a text that zlib compressed. Damaged ones end early. */
@@ -92,7 +92,7 @@ void mega_image_note_png(MegaImageFile *file, const char type[4], const uint8_t 
                             strcmp((const char *)data, "Raw profile type APP1") == 0;
     if (!is_profile && strcmp((const char *)data, "XML:com.adobe.xmp") != 0)
         return;
-    /* behind the keyword: whether an international text is compressed, and how; all are by zlib */
+    /* after the keyword: whether an international text is compressed, and how; all are by zlib */
     size_t at = (size_t)(end - data) + 1;
     const bool inflates = is_compressed || (is_international && at < size && data[at] == 1);
     at += is_international ? 2 : is_compressed ? 1 : 0;

@@ -182,7 +182,7 @@ static int fail_kind(const Parser *parser, const void *bytes, size_t size, MegaE
 }
 
 /* Returns how many bytes stand before the elements, as the first MIN_PREAMBLE bytes say, or 0 if
- * they are no array's. */
+ * these do not begin an array. */
 static size_t preamble_size(const uint8_t *bytes, size_t size)
 {
     if (size < MIN_PREAMBLE || memcmp(bytes, "\x93NUMPY", 6) != 0)
@@ -383,8 +383,7 @@ void mega_npy_free(MegaNpy *array)
 
 /* ---- Writing -------------------------------------------------------------------------------- */
 
-/* Writes to a MegaAtomicFile, whose file appears complete or not at all, or directly to standard
- * output. */
+/* Writes to `output`, or directly to standard output if it is NULL. */
 static int write_bytes(MegaAtomicFile *output, const uint8_t *data, size_t size, MegaError *err)
 {
     if (output)
@@ -525,8 +524,8 @@ static int read_bytes(int fd, const char *name, void *out, size_t size, size_t *
     return 0;
 }
 
-/* Reads the magic, the version and the header. A file that is no array is recognised by its first
- * bytes. */
+/* Reads the magic, the version and the header. A file that is not an array is recognised by its
+ * first bytes. */
 static int read_preamble(MegaNpyInput *input, MegaError *err)
 {
     Parser *parser = &input->parser;

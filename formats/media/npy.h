@@ -40,8 +40,8 @@ int mega_npy_write(const char *path, const float *data, int rank, const uint64_t
 
 typedef struct MegaNpyInput MegaNpyInput;
 
-/* Opens an array. *header receives type, rank, shape and elements, but no data. An array of several
- * dimensions in Fortran order is MEGA_ERR_UNSUPPORTED. */
+/* Opens an array to read it piece by piece. *header receives type, rank, shape and elements, but no
+ * data. An array of several dimensions in Fortran order is MEGA_ERR_UNSUPPORTED. */
 int mega_npy_open(MegaNpyInput **out, MegaNpy *header, const char *path, MegaError *err);
 /* Reads the next `count` elements, which must be there, as float or int32_t, as the type says. When
  * it has read the last one, it checks that the file ends there. */
@@ -56,7 +56,7 @@ int mega_npy_create(MegaNpyOutput **out, const char *path, int rank, const uint6
 int mega_npy_append(MegaNpyOutput *output, const float *data, size_t count, MegaError *err);
 /* Completes the file, to which all elements must have been written. */
 int mega_npy_commit(MegaNpyOutput *output, MegaError *err);
-/* Frees the output; without a commit no file comes to be. */
+/* Frees the output. Without a commit no file appears. */
 void mega_npy_discard(MegaNpyOutput *output);
 
 #endif

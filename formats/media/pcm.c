@@ -216,7 +216,7 @@ static void take(MegaResampler *r, float *samples, size_t capacity, size_t *coun
     r->left -= *count;
 }
 
-/* Runs one step of the converter. It looks ahead by half a filter, so it is fed zeros behind the
+/* Runs one step of the converter. It looks ahead by half a filter, so it is fed zeros after the
  * end until the exact length is reached. */
 static int convert(MegaResampler *r, float *samples, size_t capacity, size_t *count, MegaError *err)
 {

@@ -44,8 +44,9 @@ typedef int (*MegaFrameSource)(void *context, MegaFrames *out, MegaError *err);
 
 typedef struct MegaResampler MegaResampler;
 
-/* `rate` is that of the source's first frames, `target` that of the samples given out. `name`,
- * which begins messages, and `context` must outlive the resampler. */
+/* Makes a resampler. `rate` is that of the source's first frames, `target` that of the samples that
+ * are read from it, both in Hz. `name`, which begins messages, and `context` must outlive the
+ * resampler. */
 int mega_resampler_new(MegaResampler **out, const char *name, int rate, int target,
                        MegaFrameSource source, void *context, MegaError *err);
 void mega_resampler_free(MegaResampler *resampler);

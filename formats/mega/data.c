@@ -15,7 +15,7 @@
 
 /* ---- Data ----------------------------------------------------------------------------------- */
 
-/* Returns the entry that has the data. */
+/* Returns the entry that holds the data, which for a tied tensor is another one. */
 static const Entry *holder_of(const MegaFile *file, const MegaTensor *tensor)
 {
     return tensor->tied_to >= 0 ? &file->entries[tensor->tied_to] : (const Entry *)tensor;

@@ -23,7 +23,7 @@
 #define MEGA_HEADER_SIZE 64
 #define MEGA_MAX_INDEX (1u << 28)      /* bytes */
 #define MEGA_MAX_BLOCK_SIZE (1u << 24) /* decoded bytes */
-#define MEGA_WRITER_MEMORY (1u << 20)  /* bytes that compression needs beside the tensor */
+#define MEGA_WRITER_MEMORY (1u << 20)  /* bytes that compression needs besides the tensor */
 #define MEGA_MAX_DEFLATE_RATIO 1032    /* the largest ratio that deflate can reach */
 
 typedef enum MegaEncoding {
@@ -46,7 +46,7 @@ typedef struct MegaTensor {
     MegaDtype dtype;
     MegaEncoding encoding;
     int rank;
-    uint64_t shape[MEGA_MAX_RANK];    /* row-major, every dimension >= 1 */
+    uint64_t shape[MEGA_MAX_RANK];    /* row-major, every dimension at least 1 */
     uint64_t elements;                /* product of shape */
     uint64_t offset, stored_size;     /* span in the file; 0, 0 if the tensor is tied */
     uint64_t size;                    /* bytes after decoding, row-major: mega_dtype_bytes */
@@ -96,7 +96,8 @@ int mega_file_read_block(const MegaFile *file, const MegaTensor *tensor, uint32_
 int mega_file_check_items(const MegaFile *file, const MegaTensor *tensor, MegaError *err);
 /* Checks the checksum of every tensor and block, and the padding, without keeping the data. */
 int mega_file_verify(const MegaFile *file, MegaError *err);
-/* Does the same, but leaves out what is compressed: reading it checks it block by block. */
+/* Does the same, but leaves out compressed tensors, since reading them checks them block by
+ * block. */
 int mega_file_verify_in_place(const MegaFile *file, MegaError *err);
 
 /* ---- Writing -------------------------------------------------------------------------------- */

@@ -20,7 +20,7 @@
 
 /* ---- Files of another kind ------------------------------------------------------------------ */
 
-/* Reports data without the magic. */
+/* Makes the error for a file without the magic, and says what kind of file it seems to be. */
 static int fail_kind(const MegaFile *file, MegaError *err)
 {
     if (memcmp(file->map.data, MEGA_MAGIC, file->map.size < 8 ? (size_t)file->map.size : 8) == 0)

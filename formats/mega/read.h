@@ -1,6 +1,6 @@
 /*
- * read.h - an open .mega file. Two files use it: read.c checks what is known without the data, and
- * data.c decodes the data.
+ * read.h - the state of an open .mega file. Only two files include it: read.c, which checks
+ * everything that is known without the data, and data.c, which decodes the data.
  */
 #ifndef MEGA_READ_H
 #define MEGA_READ_H

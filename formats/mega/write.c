@@ -67,7 +67,7 @@ static uint32_t crc_of(const void *data, size_t size)
 
 /* ---- Declarations --------------------------------------------------------------------------- */
 
-/* Returns the size of an entry in the index. */
+/* Returns the bytes that a tensor takes in the index. */
 static uint64_t entry_size(const MegaTensor *tensor)
 {
     uint64_t size = 2 + strlen(tensor->name) + 3 + 8 * (uint64_t)tensor->rank + 3 * 8 + 4;

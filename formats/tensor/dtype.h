@@ -72,9 +72,9 @@ uint64_t mega_dtype_items(MegaDtype dtype, uint64_t elements);
 bool mega_dtype_bytes(MegaDtype dtype, const uint64_t *shape, int rank, uint64_t *bytes);
 
 /* Converts n elements of one row at src (little-endian, any alignment) to float32. Integers and
- * bool convert by value. */
+ * bool convert by value. src and dst must not overlap. */
 void mega_dtype_to_f32(MegaDtype dtype, const void *src, size_t n, float *dst);
-/* Converts a whole row-major tensor. */
+/* Converts a whole row-major tensor to dst [elements], row by row; src and dst must not overlap. */
 void mega_dtype_tensor_to_f32(MegaDtype dtype, const void *src, const uint64_t *shape, int rank,
                               float *dst);
 /* Converts n float32 to a storable type, rounded to nearest; for quantized types they are a row and

@@ -48,10 +48,11 @@ void mega_panels_pack(MegaDtype dtype, void *panels, const void *items, size_t s
 /* Reads the items of a row in the order of a row-major matrix. */
 void mega_panels_load(MegaDtype dtype, const void *panels, size_t columns, size_t row, void *items);
 
-/* Returns whether all scales are finite. Types without scales are always valid. */
+/* Returns whether all scales of quantized panels are finite. Types without scales are always
+ * valid. */
 bool mega_panels_valid(MegaDtype dtype, const void *panels, size_t rows, size_t columns);
 
-/* Converts one row to floats, for a lookup in an embedding. */
+/* Converts one row to floats, out [in], as the lookup of an embedding needs it. */
 void mega_packed_row(const MegaPacked *packed, size_t row, float *out);
 /* Returns columns first ... first + count - 1 of the output. first must be a multiple of
  * MEGA_PANEL. */

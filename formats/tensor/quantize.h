@@ -21,7 +21,8 @@
 #define MEGA_Q8_BYTES 34    /* bytes of a block */
 #define MEGA_Q4_BYTES 18
 
-/* These two convert x [n] to ceil(n / MEGA_SCALE_BLOCK) blocks. x must be finite. */
+/* These two convert x [n] to ceil(n / MEGA_SCALE_BLOCK) blocks. x must be finite and must not
+ * overlap the blocks. */
 void mega_q8_from_f32(const float *x, size_t n, unsigned char *blocks);
 void mega_q4_from_f32(const float *x, size_t n, unsigned char *blocks);
 void mega_q8_to_f32(const unsigned char *blocks, size_t n, float *x);

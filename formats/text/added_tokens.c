@@ -11,6 +11,12 @@
 
 #include "src/base/utf8.h"
 
+typedef struct AddedToken {
+    int32_t id;
+    const char *text;
+    unsigned flags;
+} AddedToken;
+
 typedef struct Token {
     char *text;
     size_t size;
@@ -44,7 +50,7 @@ static int compare_ids(const void *a, const void *b)
     return (left > right) - (left < right);
 }
 
-static bool add_token(MegaAddedTokens *added, const MegaAddedToken *from)
+static bool add_token(MegaAddedTokens *added, const AddedToken *from)
 {
     Round *round = &added->rounds[(from->flags & MEGA_ADDED_NORMALIZED) != 0];
     Token token = {.text = strdup(from->text),
@@ -60,7 +66,7 @@ static bool add_token(MegaAddedTokens *added, const MegaAddedToken *from)
     return true;
 }
 
-static int check_token(const MegaAddedToken *token, MegaError *err)
+static int check_token(const AddedToken *token, MegaError *err)
 {
     const size_t size = strlen(token->text);
     if (size > 0 && size <= MEGA_ADDED_MAX_TEXT)
@@ -69,8 +75,9 @@ static int check_token(const MegaAddedToken *token, MegaError *err)
                      token->text, size, MEGA_ADDED_MAX_TEXT);
 }
 
-int mega_added_tokens_new(MegaAddedTokens **out, const MegaAddedToken *tokens, size_t count,
-                          const MegaUnicodeClasses *classes, MegaError *err)
+/* Makes the object from a list of tokens, whose texts it copies. */
+static int new_added_tokens(MegaAddedTokens **out, const AddedToken *tokens, size_t count,
+                            const MegaUnicodeClasses *classes, MegaError *err)
 {
     *out = NULL;
     if (count > MEGA_ADDED_MAX)
@@ -120,7 +127,7 @@ int mega_added_tokens_from_meta(MegaAddedTokens **out, const MegaMeta *meta, con
                          "metadata keys 'text.added' and 'text.added_flags' have to be of the same "
                          "length, at most %d",
                          MEGA_ADDED_MAX);
-    MegaAddedToken *tokens = calloc(count + 1, sizeof *tokens);
+    AddedToken *tokens = calloc(count + 1, sizeof *tokens);
     if (!tokens)
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for %zu added tokens", count);
     for (size_t i = 0; i < count && !code; i++) {
@@ -133,10 +140,10 @@ int mega_added_tokens_from_meta(MegaAddedTokens **out, const MegaMeta *meta, con
                              id, flag, MEGA_ADDED_ALL);
         else
             tokens[i] =
-                (MegaAddedToken){(int32_t)id, mega_vocab_symbol(vocab, (int)id), (unsigned)flag};
+                (AddedToken){(int32_t)id, mega_vocab_symbol(vocab, (int)id), (unsigned)flag};
     }
     if (!code)
-        code = mega_added_tokens_new(out, tokens, count, classes, err);
+        code = new_added_tokens(out, tokens, count, classes, err);
     free(tokens);
     return code;
 }
@@ -266,7 +273,7 @@ static int pass_on(const Search *search, int number, size_t start, size_t end)
 }
 
 /* A token may begin in the white space that the token before it took along on its right. Both then
- * contain it, and the search goes on behind the later one, as in the reference. If such a token
+ * contain it, and the search goes on after the later one, as in the reference. If such a token
  * takes white space along on its left, nothing of its own is left where it also ends in that white
  * space: it is not reported, and the reference drops it, too, or fails. If it takes white space
  * along on its right, its place is its own text alone. In the reference it reaches to the end of
@@ -293,11 +300,11 @@ static int search_round(const Search *search, int number, size_t from, size_t to
                 continue;
             start = strip_left(search, done, start > done ? start : done);
         }
-        size_t behind = end;
+        size_t after = end;
         if (token->flags & MEGA_ADDED_RSTRIP) {
             if (end >= white)
                 end = white = strip_right(search, end, to);
-            behind = white;
+            after = white;
         }
         int code = pass_on(search, number, done, start);
         if (!code)
@@ -305,7 +312,7 @@ static int search_round(const Search *search, int number, size_t from, size_t to
                                 &(MegaTextPart){.id = token->id, .start = start, .end = end});
         if (code)
             return code;
-        done = behind;
+        done = after;
     }
     return pass_on(search, number, done, to);
 }

@@ -18,25 +18,16 @@
 
 enum {
     MEGA_ADDED_SPECIAL = 1,     /* left out when a text is wanted without special tokens */
-    MEGA_ADDED_LSTRIP = 2,      /* takes along the white space to its left */
-    MEGA_ADDED_RSTRIP = 4,      /* takes along the white space to its right */
+    MEGA_ADDED_LSTRIP = 2,      /* includes the white space to its left */
+    MEGA_ADDED_RSTRIP = 4,      /* includes the white space to its right */
     MEGA_ADDED_SINGLE_WORD = 8, /* does not match in the middle of a word */
     MEGA_ADDED_NORMALIZED = 16, /* is searched for in the second round */
     MEGA_ADDED_ALL = 31,
 };
 
-typedef struct MegaAddedToken {
-    int32_t id;
-    const char *text;
-    unsigned flags;
-} MegaAddedToken;
-
 typedef struct MegaAddedTokens MegaAddedTokens;
 
-/* Makes the object. It copies the texts and borrows `classes`. */
-int mega_added_tokens_new(MegaAddedTokens **out, const MegaAddedToken *tokens, size_t count,
-                          const MegaUnicodeClasses *classes, MegaError *err);
-/* Makes the object from the metadata "text.added" and "text.added_flags". */
+/* Makes the object from the metadata "text.added" and "text.added_flags". It borrows `classes`. */
 int mega_added_tokens_from_meta(MegaAddedTokens **out, const MegaMeta *meta, const MegaVocab *vocab,
                                 const MegaUnicodeClasses *classes, MegaError *err);
 void mega_added_tokens_free(MegaAddedTokens *added);

@@ -22,7 +22,8 @@ static bool is_itself(unsigned byte)
     return (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae;
 }
 
-uint32_t mega_byte_bpe_character(uint8_t byte)
+/* Returns the character that stands for a byte. */
+static uint32_t character_of(uint8_t byte)
 {
     uint32_t shifted = FIRST_SHIFTED;
     if (is_itself(byte))
@@ -71,7 +72,7 @@ static void make_alphabet(MegaByteBpe *bpe)
     char text[2];
     memset(bpe->byte_of, 0xff, sizeof bpe->byte_of);
     for (unsigned byte = 0; byte < 256; byte++) {
-        const uint32_t code = mega_byte_bpe_character((uint8_t)byte);
+        const uint32_t code = character_of((uint8_t)byte);
         bpe->width[byte] = (uint8_t)write_character(code, text);
         bpe->byte_of[code] = (int16_t)byte;
         bpe->of_byte[byte] = mega_vocab_find(bpe->vocab, text, bpe->width[byte]);
@@ -301,8 +302,8 @@ static void put_part(Encoder *e, Place place, int32_t id, size_t from, size_t to
     put_token(e, id, byte_at(place, from), byte_at(place, to - 1) + 1, &e->bpe->info[id]);
 }
 
-/* Appends the tokens of a word of `size` bytes. A blank that was put before it is no character of
- * the text: a token of that blank alone has the place of the character after it, and all others
+/* Appends the tokens of a word of `size` bytes. A blank that was put before it is not a character
+ * of the text: a token of that blank alone has the place of the character after it, and all others
  * move to the left by one. */
 static void put_tokens(Encoder *e, Place place, const MegaWordToken *tokens, size_t count,
                        size_t size, uint32_t characters)
@@ -481,9 +482,9 @@ static size_t word_length(const MegaUnicodeClasses *classes, const char *text, s
     unsigned class = class_at(classes, text, &length);
     if (text[0] == ' ' && size > 1) {
         size_t next;
-        const unsigned behind = class_at(classes, text + 1, &next);
-        if (behind != MEGA_CLASS_WHITE) {
-            class = behind;
+        const unsigned after = class_at(classes, text + 1, &next);
+        if (after != MEGA_CLASS_WHITE) {
+            class = after;
             at = 1;
             length = next;
         }

@@ -46,12 +46,9 @@ int mega_byte_bpe_missing_bytes(const MegaByteBpe *bpe);
 int mega_byte_bpe_encode(const MegaByteBpe *bpe, const char *text, size_t size, MegaTokens *out,
                          MegaError *err);
 
-/* Appends the bytes of a token. An id that is no token has no bytes. */
+/* Appends the bytes of a token. An id that is not a token has no bytes. */
 void mega_byte_bpe_put_bytes(const MegaByteBpe *bpe, int32_t id, MegaBuffer *out);
 /* Returns whether a token is left out when special tokens are not wanted. */
 bool mega_byte_bpe_is_special(const MegaByteBpe *bpe, int32_t id);
-
-/* Returns the character that stands for a byte. */
-uint32_t mega_byte_bpe_character(uint8_t byte);
 
 #endif

@@ -1,7 +1,7 @@
 /*
  * byte_bpe_words.c - see byte_bpe_words.h. A word lies in one of the PROBES slots from its hash on.
  *
- * Words lie one behind the other in one block, so that those of a text share cache lines, and a
+ * Words lie one after the other in one block, so that those of a text share cache lines, and a
  * slot is the place of a word in it. The system gives memory only to the part that is in use.
  */
 #include "formats/text/byte_bpe_words.h"

@@ -86,7 +86,7 @@ static bool has_case(const MegaCapitals *capitals, uint32_t code)
     return small_of(capitals, code) != code || capital_of(capitals, code) != code;
 }
 
-/* Returns whether a sentence has ended, with this character behind the last letter. */
+/* Returns whether a sentence has ended, with this character after the last letter. */
 static bool has_ended(bool ended, uint32_t code)
 {
     const bool mark = code == '.' || code == '!' || code == '?';
@@ -135,9 +135,9 @@ typedef struct Word {
     const char *text;
     size_t size;
     bool begins;        /* a sentence begins with it */
-    bool is_ending;     /* it stands behind an apostrophe, as the S of IT'S */
-    bool has_full_stop; /* a full stop follows, and something behind that */
-    bool has_number;    /* behind the full stop is a number */
+    bool is_ending;     /* it stands after an apostrophe, as the S of IT'S */
+    bool has_full_stop; /* a full stop follows, and something after that */
+    bool has_number;    /* after the full stop is a number */
 } Word;
 
 static Word word_at(const char *text, size_t size, size_t at, size_t length, bool begins)
@@ -163,7 +163,7 @@ static bool is_initial(const MegaCapitals *capitals, const Word *word)
            !(capitals->english && *word->text == 'A' && !word->has_full_stop);
 }
 
-/* Returns whether an abbreviation ends with the full stop behind a word, and how it is written:
+/* Returns whether an abbreviation ends with the full stop after a word, and how it is written:
  * "Mr", "etc", or "No" before a number. */
 static bool is_abbreviation(const MegaCapitals *capitals, const Word *word, Spelling *spelling)
 {
@@ -206,7 +206,7 @@ static int count_spellings(const Reading *reading, const Word *word, Spelling *b
     return code;
 }
 
-/* Appends a word. *keeps_stop becomes true if a full stop behind it ends no sentence. */
+/* Appends a word. *keeps_stop becomes true if a full stop after it ends no sentence. */
 static int put_word(const Reading *reading, const Word *word, bool *keeps_stop, MegaBuffer *out,
                     MegaError *err)
 {

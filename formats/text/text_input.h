@@ -52,7 +52,7 @@ int mega_text_clean(MegaBuffer *text, const char *name, const MegaTextRules *rul
 
 /* ---- For readers that see one line at a time ------------------------------------------------ */
 
-/* Checks the first bytes of a text: UTF-16, UTF-32 and data that is no text (sniff.h) are
+/* Checks the first bytes of a text: UTF-16, UTF-32 and data that is not text (sniff.h) are
  * errors. */
 int mega_text_check_head(const void *head, size_t size, const char *name,
                          const MegaTextRules *rules, MegaError *err);

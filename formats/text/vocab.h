@@ -41,7 +41,7 @@ typedef struct MegaTextPreprocess {
     MegaTextUnit unit;
     int cls, eos, unk;
     int limit;        /* "text.limit": most ids of a text, cls and eos included; 0: any number */
-    bool expressions; /* "text.expressions": ListOps, whose parentheses are no symbols and whose
+    bool expressions; /* "text.expressions": ListOps, whose parentheses are not symbols and whose
                          bracket "]" is the symbol "X" */
 } MegaTextPreprocess;
 

@@ -82,7 +82,7 @@ static void use_picture(const Run *run)
     mega_image_free(&image);
 }
 
-/* The memory of an input. */
+/* An input, and the memory that it points to. */
 typedef struct Made {
     MegaInput input;
     int32_t *tokens, *types;

@@ -132,11 +132,11 @@ static void read_tensors(const MegaCheckpoint *checkpoint)
 
 static void read_beside(const MegaCheckpoint *checkpoint)
 {
-    size_t left, count = mega_checkpoint_beside_count(checkpoint, &left);
+    size_t left, count = mega_checkpoint_extra_count(checkpoint, &left);
     for (size_t i = 0; i < count; i++) {
-        const MegaCheckpointBeside *beside = mega_checkpoint_beside(checkpoint, i);
-        if (!mega_utf8_valid(beside->name, strlen(beside->name)) ||
-            !mega_utf8_valid(beside->what, strlen(beside->what)) || strchr(beside->what, '\33'))
+        const MegaCheckpointExtra *extra = mega_checkpoint_extra(checkpoint, i);
+        if (!mega_utf8_valid(extra->name, strlen(extra->name)) ||
+            !mega_utf8_valid(extra->what, strlen(extra->what)) || strchr(extra->what, '\33'))
             __builtin_trap();
     }
 }

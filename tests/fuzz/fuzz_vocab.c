@@ -2,7 +2,7 @@
  * fuzz_vocab.c - fuzzes vocabularies that --vocab gives a model without a tokenizer of its own. The
  * first byte says whose reader it is: S that of S4, which takes a JSON list, H that of a model
  * folder, which takes a JSON object or list, or lines. The second byte is the number of the model's
- * tokens, and of the third the lowest bits choose unit and case. Behind them are the vocabulary, a
+ * tokens, and of the third the lowest bits choose unit and case. After them are the vocabulary, a
  * text to be tokenized, --special and --template, each ended by a NUL.
  */
 #include <jansson.h>
@@ -49,7 +49,7 @@ static void encode_ids(const MegaMeta *meta, const char *text, int rows)
     mega_vocab_free(vocab);
 }
 
-/* Makes tokens of a text as the commands for model folders do, and text of them. */
+/* Makes tokens of a text, as the commands for model folders do, and text from the tokens. */
 static void encode_tokens(const MegaMeta *meta, const char *text, int rows)
 {
     MegaError err = {0};

@@ -441,7 +441,7 @@ def others():
 
 
 def raw_inputs():
-    """Choices of a random model and of options, and behind them the bytes of an input."""
+    """Choices of a random model and of options, and after them the bytes of an input."""
     draw = random.Random(1)
     inputs = [b'The "newest" lower, don\'t 3.5 %', b'source one\ttarget two', b'5 6 7 4 5', b'',
               'gr\u00fc\u00dfe \u2581 \U0001f600 &quot;'.encode(), b'\xff\xfe\x80a', bytes(600),

@@ -1,6 +1,6 @@
 /*
- * pickle_mutator.c - changes whole opcodes of a pickle, since bytes changed at random would mostly
- * stop the machine at once; see pickle_mutator.h.
+ * pickle_mutator.c - changes whole opcodes of a pickle, since random changes of bytes would mostly
+ * stop the unpickler at once; see pickle_mutator.h.
  */
 #include "tests/fuzz/pickle_mutator.h"
 

@@ -605,12 +605,12 @@ static void put_entry(MegaBuffer *index, const Tensors *all, const Tensor *t, ui
         mega_put_u32(index, (uint32_t)t->tied_to);
 }
 
-/* Makes the index for data that begins at `behind`; its size does not depend on that. *end becomes
+/* Makes the index for data that begins at `after`; its size does not depend on that. *end becomes
  * the end of the file. */
-static MegaBuffer make_index(const Tensors *all, size_t behind, size_t *offsets, size_t *end)
+static MegaBuffer make_index(const Tensors *all, size_t after, size_t *offsets, size_t *end)
 {
     MegaBuffer index = {0};
-    *end = behind;
+    *end = after;
     for (size_t i = 0; i < all->count; i++) {
         const Tensor *t = &all->list[i];
         offsets[i] = t->encoding == MEGA_TIED ? 0 : align(*end);
@@ -625,9 +625,9 @@ static uint8_t *write_file(const Tensors *all, const uint8_t *meta, size_t meta_
     size_t place = align(MEGA_HEADER_SIZE + meta_size);
     size_t *offsets = calloc(all->count + 1, sizeof *offsets);
     MegaBuffer index = make_index(all, place, offsets, size);
-    size_t behind = place + index.size;
+    size_t after = place + index.size;
     mega_buffer_free(&index);
-    index = make_index(all, behind, offsets, size);
+    index = make_index(all, after, offsets, size);
     uint8_t *file = calloc(1, *size);
     memcpy(file, MEGA_MAGIC, 8);
     mega_store_u32(file + 8, MEGA_FORMAT_VERSION);

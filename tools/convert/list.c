@@ -11,12 +11,12 @@
 
 static void list_beside(const MegaCheckpoint *checkpoint)
 {
-    size_t left, count = mega_checkpoint_beside_count(checkpoint, &left);
+    size_t left, count = mega_checkpoint_extra_count(checkpoint, &left);
     if (count)
         printf("# besides the tensors\n");
     for (size_t i = 0; i < count; i++) {
-        const MegaCheckpointBeside *beside = mega_checkpoint_beside(checkpoint, i);
-        printf("%s\t%s\n", beside->name, beside->what);
+        const MegaCheckpointExtra *extra = mega_checkpoint_extra(checkpoint, i);
+        printf("%s\t%s\n", extra->name, extra->what);
     }
     if (left)
         printf("# and %zu more\n", left);
@@ -52,14 +52,14 @@ static json_t *tensor_json(const MegaCheckpointTensor *tensor)
                      tensor->type, "shape", shape);
 }
 
-static json_t *beside_json(const MegaCheckpoint *checkpoint)
+static json_t *extras_json(const MegaCheckpoint *checkpoint)
 {
-    size_t left, count = mega_checkpoint_beside_count(checkpoint, &left);
+    size_t left, count = mega_checkpoint_extra_count(checkpoint, &left);
     json_t *rows = json_array();
     for (size_t i = 0; rows && i < count; i++) {
-        const MegaCheckpointBeside *beside = mega_checkpoint_beside(checkpoint, i);
-        if (json_array_append_new(rows, json_pack("{s:o,s:o}", "name", json_text(beside->name),
-                                                  "value", json_text(beside->what)))) {
+        const MegaCheckpointExtra *extra = mega_checkpoint_extra(checkpoint, i);
+        if (json_array_append_new(rows, json_pack("{s:o,s:o}", "name", json_text(extra->name),
+                                                  "value", json_text(extra->what)))) {
             json_decref(rows);
             rows = NULL;
         }
@@ -81,7 +81,7 @@ void list_json(const MegaCheckpoint *checkpoint, const char *path, json_t *args)
         json_pack("{s:o,s:s,s:o,s:I,s:o,s:o,s:O}", "checkpoint", json_text(path), "kind",
                   mega_checkpoint_kind(checkpoint), "place",
                   json_text(mega_checkpoint_place(checkpoint)), "elements", (json_int_t)total,
-                  "tensors", tensors, "beside", beside_json(checkpoint), "arguments", args);
+                  "tensors", tensors, "beside", extras_json(checkpoint), "arguments", args);
     if (failed) {
         json_decref(object);
         object = NULL;

@@ -1,6 +1,6 @@
 /*
- * test_capitals.c - which texts are in capitals, what they are in small letters, and what small
- * letters are in capitals, also where the user's locale is another.
+ * test_capitals.c - recognises texts in capitals, converts them to small letters and back, and does
+ * so in every locale of the user.
  */
 #include "tests/unit/support.h"
 
@@ -106,7 +106,7 @@ static void knows_the_words(void **state)
     mega_capitals_free(german);
 }
 
-/* A letter by itself is a name, and a full stop behind an abbreviation ends no sentence. */
+/* A letter by itself is a name, and a full stop after an abbreviation ends no sentence. */
 static void knows_abbreviations(void **state)
 {
     MegaCapitals *english, *german, *french;

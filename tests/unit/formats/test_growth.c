@@ -169,7 +169,7 @@ static void make(const Shape *shape, size_t size, MegaBuffer *text)
     mega_put_bytes(text, shape->tail, strlen(shape->tail));
 }
 
-/* One of the functions that process a text. */
+/* A function that processes a text in one of the ways that are counted. */
 typedef int (*Way)(const void *object, const MegaBuffer *text, MegaError *err);
 
 static uint64_t cost(Way way, const void *object, const Shape *shape, size_t size)

@@ -330,7 +330,7 @@ static void test_memory_limit(void **state)
 {
     static const struct {
         const char *name;
-        uint64_t needed; /* beside the file */
+        uint64_t needed; /* besides the file */
     } cases[] = {
         /* The chunks are there twice, with room for a palette; then come the rows and the
          * pixels. */

@@ -1,6 +1,6 @@
 /*
- * test_mega_writer.c - what the writer of .mega files writes the reader reads: large tensors of
- * every type in blocks and without. Wrong declarations and data are refused and leave no file
+ * test_mega_writer.c - the reader reads back what the writer of .mega files wrote: large tensors of
+ * every type, in blocks and plain. Wrong declarations and data are refused and leave no file
  * behind.
  */
 #include "tests/unit/support.h"

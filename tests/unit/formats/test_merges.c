@@ -1,6 +1,6 @@
 /*
- * test_merges.c - merging the symbols of a word (formats/text/byte_bpe_merges.h) and the cache of
- * words (formats/text/byte_bpe_words.h), compared with what they mean.
+ * test_merges.c - compares the merging of a word's symbols (formats/text/byte_bpe_merges.h) with
+ * the plain rule, and tests the cache of words (formats/text/byte_bpe_words.h).
  */
 #include "tests/unit/support.h"
 

@@ -152,8 +152,7 @@ static void test_sizes_that_were_never_filled_in(void **state)
     }
 }
 
-/* In formats with other headers, the size at an offset is replaced by n, in big or little
- * endian. */
+/* Formats with other headers: the size at an offset is replaced by n, in big or little endian. */
 static void test_other_headers(void **state)
 {
     static const struct {
@@ -385,7 +384,7 @@ static void test_tags_and_junk(void **state)
         const struct {
             const void *bytes;
             size_t size;
-            bool behind;
+            bool after;
         } cases[] = {
             {tag, 128, true},
             {zeros, 1, true},
@@ -404,10 +403,10 @@ static void test_tags_and_junk(void **state)
             char what[48];
             MegaBuffer file = {0};
             snprintf(what, sizeof what, "format %#x, case %zu", (unsigned)formats[f], i);
-            if (!cases[i].behind)
+            if (!cases[i].after)
                 mega_put_bytes(&file, cases[i].bytes, cases[i].size);
             mega_put_bytes(&file, sound.data, sound.size);
-            if (cases[i].behind)
+            if (cases[i].after)
                 mega_put_bytes(&file, cases[i].bytes, cases[i].size);
             assert_tones(what, &file, LENGTH, most);
             mega_buffer_free(&file);

@@ -1,5 +1,5 @@
 /*
- * torch_beside.c - lists what a checkpoint holds beside the tensors of the model, with a short
+ * torch_extras.c - lists what a checkpoint holds besides the tensors of the model, with a short
  * description of each value. None of these values is used.
  */
 #include "formats/checkpoint/checkpoint_build.h"
@@ -80,15 +80,15 @@ static int add_row(MegaCheckpoint *checkpoint, char name[MAX_TEXT], const MegaPi
                    MegaError *err)
 {
     char what[MAX_TEXT];
-    if (checkpoint->beside_count == MAX_ROWS) {
-        checkpoint->beside_left++;
+    if (checkpoint->extra_count == MAX_ROWS) {
+        checkpoint->extras_left++;
         return 0;
     }
-    if (!checkpoint->beside)
-        checkpoint->beside = calloc(MAX_ROWS, sizeof *checkpoint->beside);
-    if (!checkpoint->beside)
+    if (!checkpoint->extras)
+        checkpoint->extras = calloc(MAX_ROWS, sizeof *checkpoint->extras);
+    if (!checkpoint->extras)
         return MEGA_CHECKPOINT_FAIL(MEGA_ERR_MEMORY, "no memory for the list of values");
-    MegaCheckpointBeside *row = &checkpoint->beside[checkpoint->beside_count++];
+    MegaCheckpointExtra *row = &checkpoint->extras[checkpoint->extra_count++];
     describe(value, what);
     row->name = cleaned(name);
     row->what = cleaned(what);
@@ -97,7 +97,7 @@ static int add_row(MegaCheckpoint *checkpoint, char name[MAX_TEXT], const MegaPi
     return 0;
 }
 
-int mega_torch_beside(MegaCheckpoint *checkpoint, const MegaPickleValue *const *chain, int depth,
+int mega_torch_extras(MegaCheckpoint *checkpoint, const MegaPickleValue *const *chain, int depth,
                       const char *prefix, MegaError *err)
 {
     const MegaPickleValue *dict = mega_pickle_mapping(chain[0]), *values = dict ? dict : chain[0];
@@ -122,7 +122,7 @@ int mega_torch_beside(MegaCheckpoint *checkpoint, const MegaPickleValue *const *
         int code;
         if (depth > 0 && value == chain[1]) {
             add(name, ".");
-            code = mega_torch_beside(checkpoint, chain + 1, depth - 1, name, err);
+            code = mega_torch_extras(checkpoint, chain + 1, depth - 1, name, err);
         } else {
             code = add_row(checkpoint, name, value, err);
         }
