@@ -7,7 +7,8 @@
 #ifndef MEGA_HINTS_H
 #define MEGA_HINTS_H
 
-/* Returns the options that belong behind an error message of the library, in brackets, or NULL. */
+/* Returns the options that are to follow an error message of the library, in brackets, or NULL if
+ * there are none for it. */
 const char *hint_for(const char *sentence);
 
 #endif

@@ -15,7 +15,7 @@ json_t *json_bytes(const void *text, size_t size)
     MegaBuffer clean = {0};
     if (size == 0) /* text may be NULL, which jansson refuses */
         return json_string("");
-    json_t *value = json_stringn(text, size); /* NULL if it is no UTF-8; a NUL is a character */
+    json_t *value = json_stringn(text, size); /* NULL if it is not UTF-8; a NUL is a character */
     if (value)
         return value;
     mega_utf8_repair(text, size, &clean);

@@ -1,5 +1,6 @@
 /*
- * json.h - values of the commands' JSON output that need care. man/mega.schema.json lists the keys.
+ * json.h - makes values of the commands' JSON output from what JSON cannot hold as it is: bytes
+ * that are not UTF-8, infinities, errors. man/mega.schema.json lists the keys.
  */
 #ifndef MEGA_JSON_H
 #define MEGA_JSON_H
@@ -8,7 +9,7 @@
 
 #include "src/mega.h"
 
-/* Writes an object on a line of its own. */
+/* The flags with which jansson writes an object on one line. */
 #define JSON_LINE (JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(9))
 
 /* Makes a JSON string of any bytes; bytes that are not UTF-8 become U+FFFD. `text` may be NULL if
@@ -17,7 +18,7 @@ json_t *json_bytes(const void *text, size_t size);
 json_t *json_text(const char *text);
 /* Makes a number, or null for an infinity or a NaN, which JSON does not have. */
 json_t *json_number(double value);
-/* Makes {"code": ..., "message": ...}, with the hint that the message has (hints.h). */
+/* Makes {"code": ..., "message": ...}, where the message includes its hint (hints.h). */
 json_t *json_error(const MegaError *err);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * memory.h - how much memory this process has taken at most, for --verbose and the benchmark, and
- * how much it may take, for --max-memory.
+ * memory.h - the peak of this process's memory, for --verbose and the benchmark, and sizes in
+ * bytes, for options such as --max-memory.
  */
 #ifndef MEGA_MEMORY_H
 #define MEGA_MEMORY_H
@@ -14,7 +14,7 @@
  * tell. */
 double peak_megabytes(void);
 /* Parses a size such as "300M", "1.5G" or "1000000" into bytes, at least one. Returns false if the
- * text is no size. */
+ * text is not a size. */
 bool parse_size(const char *text, uint64_t *bytes);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * messages.h - what a program says on standard error, and the end of its standard output.
+ * messages.h - prints messages on standard error, and makes sure that standard output was written.
  */
 #ifndef MEGA_MESSAGES_H
 #define MEGA_MESSAGES_H

@@ -4,12 +4,13 @@
 #ifndef MEGA_SIGNALS_H
 #define MEGA_SIGNALS_H
 
-/* Sees to it that a signal leaves no half-written file behind: SIGINT, SIGTERM and SIGHUP remove
- * the temporary files of outputs and then do what they do without us.
+/* Makes sure that a signal leaves no half-written file behind: SIGINT, SIGTERM and SIGHUP remove
+ * the temporary files of outputs and then end the process as they would without a handler.
  *
  * Models and checkpoints are mapped. If somebody truncates such a file, the kernel raises SIGBUS at
  * the next access; the command then says so and ends with status 1. A file that becomes larger than
- * the system allows is an error of its write, not a signal. `program` begins the sentences. */
+ * the system allows makes its write fail instead of raising SIGXFSZ. `program` begins the
+ * messages. */
 void catch_signals(const char *program);
 
 #endif

@@ -19,7 +19,7 @@
 void guard_terminal(void);
 
 /* Writes a message to standard error with '?' in place of control characters, and
- * behind it the hint that it has (hints.h). */
+ * after it the hint that it has (hints.h). */
 void put_message(const char *format, va_list args);
 
 #endif

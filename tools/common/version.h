@@ -1,6 +1,6 @@
 /*
- * version.h - what both programs say about themselves: version, processor tier, build, libraries
- * and licence.
+ * version.h - what both programs print for --version: version, processor tier, build, libraries and
+ * licence.
  */
 #ifndef MEGA_VERSION_H
 #define MEGA_VERSION_H

@@ -131,7 +131,7 @@ static const Family families[] = {
 };
 
 /* Checks that the checkpoint has the set of weights that the user asked for, in a dict of its own
- * or behind a prefix. */
+ * or under a prefix. */
 static int check_weights(const Architecture *architecture, const MegaCheckpoint *checkpoint,
                          MegaWeightSet weights, MegaError *err)
 {

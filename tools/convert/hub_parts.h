@@ -44,7 +44,7 @@ typedef struct Hub {
 
 void hub_free(Hub *hub);
 void hub_warn(const Hub *hub, const char *format, ...) MEGA_PRINTF(2, 3);
-/* *Parses a file that must be an object. The caller releases *out with json_decref. */
+/* Parses a file that must be a JSON object. The caller releases *out with json_decref. */
 int hub_parse(json_t **out, const HubFile *file, MegaError *err);
 /* Returns whether a value is a whole number in the range of ids, which is stored in *id. */
 bool hub_id(const json_t *value, int32_t *id);

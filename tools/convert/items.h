@@ -23,7 +23,7 @@ typedef struct Items {
     const MegaCheckpoint *checkpoint;
     const MegaFile *file; /* the source if the two above are NULL */
     const MegaConfig *config; /* of the model; items_of_... set it */
-    bool renews_kept;         /* what a model file keeps is computed anew, or left out */
+    bool renews_kept;         /* kernels that a model file keeps are computed again, or left out */
     Item *items;          /* [count] */
     size_t count, capacity;
     size_t missing;         /* tensors that the checkpoint lacks */

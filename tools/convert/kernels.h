@@ -12,7 +12,7 @@
 int kernels_choose(MegaConfig *config, const Items *items, long length, MegaError *err);
 /* Computes the kernels that an item stands for, values [elements]. */
 int kernels_make(const Items *items, const Item *item, float *values, MegaError *err);
-/* Returns the bytes that kernels_make takes beside the values. */
+/* Returns the bytes that kernels_make takes besides the values. */
 uint64_t kernels_memory(const Items *items, const Item *item);
 
 #endif

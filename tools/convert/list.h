@@ -8,7 +8,7 @@
 
 #include "formats/checkpoint/checkpoint.h"
 
-/* args may be NULL. */
+/* Prints the tensors, the other contents and the arguments; args may be NULL. */
 void list_checkpoint(const MegaCheckpoint *checkpoint, const json_t *args);
 /* Prints the same as one JSON object. */
 void list_json(const MegaCheckpoint *checkpoint, const char *path, json_t *args);

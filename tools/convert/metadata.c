@@ -64,7 +64,7 @@ static int write_provenance(MegaMeta *meta, const MetadataOptions *options,
                                  : arch                   ? arch
                                                           : architecture->family},
         {"general.family", architecture->family},
-        /* a name of bytes that are no text is left out, since the file need not be renamed */
+        /* a name of bytes that are not text is left out, since the file need not be renamed */
         {"general.source_file", mega_utf8_valid(file, strlen(file)) ? file : NULL},
         {"general.source_format", mega_checkpoint_kind(checkpoint)},
         {"general.converter", "mega-convert " MEGA_VERSION},
@@ -389,7 +389,7 @@ static int write_text(MegaMeta *meta, const MetadataOptions *options,
         return 0;
     }
     int rows = config->embed.vocab, code = mega_vocab_read(&vocab, options->dict, false, err);
-    /* the LRA task appends <CLS> to the dictionary */
+    /* read it again with <CLS>, which the LRA task appends to the dictionary */
     if (!code && mega_vocab_count(vocab) == rows - 1) {
         mega_vocab_free(vocab);
         code = mega_vocab_read(&vocab, options->dict, true, err);

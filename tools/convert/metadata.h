@@ -58,7 +58,7 @@ void metadata_note(const MetadataOptions *options, const char *sentence);
 /* Lets pictures of another size be stretched to the model's if the argument image_fit says so. */
 int metadata_image_fit(MegaImagePreprocess *image, const json_t *args, MegaError *err);
 
-/* *Builds *out, which is freed with mega_meta_free. args may be NULL. */
+/* Builds *out, which mega_meta_free frees. args may be NULL. */
 int build_metadata(MegaMeta **out, const MetadataOptions *options, const Architecture *architecture,
                    const MegaCheckpoint *checkpoint, const json_t *args, MegaError *err);
 

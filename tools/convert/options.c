@@ -225,7 +225,7 @@ static int check_options(const Options *options, int inputs)
     return 0;
 }
 
-/* Settles what follows from several options, and checks them together. Returns 0 or, after an error
+/* Derives what depends on several options, and checks these together. Returns 0 or, after an error
  * message, the exit status. */
 static int settle_options(Options *options, bool compress, const char *input, int inputs)
 {

@@ -90,7 +90,8 @@ static int need_token(const json_t *vocab, const char *token, const char *path, 
                                  path, token);
 }
 
-/* The length at which a text is cut if the arguments do not say it. */
+/* Returns the length at which a text is cut if the arguments do not say it, by the name of the
+ * data. */
 static int usual_length(const char *name)
 {
     return strcmp(name, "listops") == 0 ? 2048
@@ -177,7 +178,7 @@ static bool describe_image(MegaImagePreprocess *image, const json_t *args, int c
     return image->width >= 1 && image->width <= 4096;
 }
 
-/* Options override the statistics of the data. */
+/* Replaces the statistics of the data by those of the options. */
 static int override_statistics(MegaImagePreprocess *image, const MetadataOptions *options,
                                MegaError *err)
 {
@@ -209,7 +210,7 @@ static int write_image(MegaMeta *meta, const MetadataOptions *options, MegaImage
 
 /* ---- Sound ---------------------------------------------------------------------------------- */
 
-/* The classes of speech commands, in the order of the data. */
+/* Writes the labels of speech commands, in the order of the data. */
 static int write_commands(MegaMeta *meta, const json_t *args, int classes, MegaError *err)
 {
     static const char *const all[] = {

@@ -1,7 +1,7 @@
 /*
- * s4_inputs.h - how the raw inputs of S4's models are prepared, which the section `dataset` of the
- * framework's arguments says, and the example script fixes: texts with a vocabulary of their own,
- * pictures pixel by pixel, and sound.
+ * s4_inputs.h - describes how the raw inputs of S4's models are prepared: texts with a vocabulary
+ * of their own, pictures pixel by pixel, and sound. The framework's arguments say it in their
+ * section `dataset`; the example script has fixed values.
  */
 #ifndef MEGA_CONVERT_S4_INPUTS_H
 #define MEGA_CONVERT_S4_INPUTS_H

@@ -11,10 +11,10 @@
 
 typedef struct ClassifyJob ClassifyJob;
 
-/* The thread of a crew as one model's inputs see it. */
+/* What a thread of the crew holds for the inputs of one model. */
 typedef struct ClassifyWorker {
     MegaPipeline *pipeline; /* NULL until its first input */
-    ClassifyJob *job;       /* that it works on */
+    ClassifyJob *job;       /* the job that it works on */
 } ClassifyWorker;
 
 /* Holds what the threads need to make their pipelines. */
@@ -35,7 +35,7 @@ struct ClassifyJob {
     MegaClassification *found; /* [count] */
     size_t count;
     double length; /* of a recording of which only a clip was looked at, in seconds; 0: unknown */
-    int code;      /* an error behind the results, or instead of them, or 0 */
+    int code;      /* an error after the results, or instead of them, or 0 */
     MegaError err;
     char **warnings; /* [warning_count] */
     size_t warning_count;

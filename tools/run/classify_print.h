@@ -8,7 +8,7 @@
 #include "src/mega.h"
 #include "tools/run/events.h"
 
-/* What the options of the command say about it. */
+/* How results are printed, by the options of the command. */
 typedef struct ClassifyStyle {
     int top;      /* labels of a result; 0: the best, or all of a model from the hub */
     bool windows; /* results say which part of the recording they are of */
@@ -44,8 +44,8 @@ void classify_printer_free(ClassifyPrinter *printer);
 
 /* Begins an input, a file or a line of it; the path must stay until its end. */
 void classify_printer_begin(ClassifyPrinter *printer, const char *path, size_t line);
-/* Takes the next result of the input. `length` is that of a recording of which only a clip was
- * looked at, in seconds, or 0 if it is not known. */
+/* Takes the next result of the input. If only a clip of a recording was classified, `length` is
+ * that of the whole recording in seconds, or 0 if it is not known. */
 int classify_printer_take(ClassifyPrinter *printer, const MegaClassification *found, double length,
                           MegaError *err);
 /* Ends the input; with `whole` it was looked at to its end. */

@@ -1,5 +1,5 @@
 /*
- * classify_texts.h - what classify does with texts that are no files of their own: a text in
+ * classify_texts.h - what classify does with texts that are not files of their own: a text in
  * quotes, lines, or a column of a table.
  */
 #ifndef MEGA_CLASSIFY_TEXTS_H

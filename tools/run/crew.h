@@ -1,7 +1,7 @@
 /*
- * crew.h - runs jobs side by side, each in one thread, and gives them back in the order in which
- * they came. What a job computes does not depend on the others, so the order of results, and the
- * results, are those of one job after the other.
+ * crew.h - a pool of worker threads that runs jobs side by side, each in one thread, and returns
+ * them in the order in which they were given. No job depends on another, so the results and their
+ * order are the same as if the jobs ran one by one.
  */
 #ifndef MEGA_CREW_H
 #define MEGA_CREW_H
@@ -17,18 +17,18 @@ typedef void (*CrewWork)(void *context, void *job, int worker);
 
 /* Makes the threads. `context` is passed on to `work`. */
 int crew_new(Crew **out, int workers, CrewWork work, void *context, MegaError *err);
-/* Waits until all jobs are done and ends the threads. Jobs can still be taken back, but no longer
- * given. */
+/* Waits until all jobs are done and ends the threads. Jobs that are done can still be taken, but no
+ * more can be given. */
 void crew_end(Crew *crew);
-/* Frees the crew. All jobs must have been taken back. */
+/* Frees the crew. All jobs must have been taken. */
 void crew_free(Crew *crew);
 
-/* Return how many jobs were given and not taken back, and how many there can be. */
+/* Return how many jobs were given and not taken yet, and how many that may be at most. */
 int crew_jobs(const Crew *crew);
 int crew_room(const Crew *crew);
-/* Gives the crew a job; there must be room. */
+/* Gives the crew a job; crew_jobs must be less than crew_room. */
 void crew_give(Crew *crew, void *job);
-/* Waits until the oldest job is done, and takes it back; NULL if there is none. */
+/* Waits until the oldest job is done and returns it, or NULL if there is none. */
 void *crew_take(Crew *crew);
 
 #endif

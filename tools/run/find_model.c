@@ -64,7 +64,7 @@ static char *copy_of(const MegaMeta *meta, const char *key)
     return strdup(text);
 }
 
-/* Reads general.task. Returns false if the file is no model of a known task. */
+/* Reads general.task. Returns false if the file is not a model of a known task. */
 static bool read_task(const MegaMeta *meta, MegaTask *task)
 {
     const char *text = "";

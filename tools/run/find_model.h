@@ -40,7 +40,7 @@ int fail_unknown_content(const char *path, MegaError *err);
 int model_list_read(ModelList *out, MegaError *err);
 void model_list_free(ModelList *list);
 
-/* Says what a model must be for. */
+/* What a command wants a model for. */
 typedef struct ModelWish {
     const char *given; /* what -m says, a path or a name, or NULL: the first model that fits */
     MegaTask task;
@@ -68,8 +68,8 @@ char *model_name_of_path(const char *path);
 /* Returns "sound", "pictures" or "texts", or "inputs" for MEGA_CONTENT_UNKNOWN. */
 const char *kind_name(MegaContentKind kind);
 MegaContentKind model_kind(const MegaModel *model);
-/* Adds to an error message which classifier takes that kind of input, if the kind is known and one
- * is found. */
+/* Adds to an error message which classifier takes that kind of input, if the kind is known and such
+ * a model is found. */
 void advise_classifier(MegaContentKind kind, MegaError *err);
 /* Makes the error for a model of another task: it says what the model does, and which one to take
  * instead for `task` and `kind`. `purpose` is such as "for sound" or "to translate". */

@@ -1,7 +1,7 @@
 /*
- * forward_pieces.h - mega-run forward --pieces: takes an array through a causal model piece by
- * piece. What is read, computed and written is never held as a whole, so that memory does not grow
- * with the array; only token ids are, since padding at their end must be known.
+ * forward_pieces.h - mega-run forward --pieces: runs an array through a causal model piece by
+ * piece. Neither input nor output is ever in memory as a whole, so memory does not grow with the
+ * array; only token ids are, since padding at their end must be known.
  */
 #ifndef MEGA_FORWARD_PIECES_H
 #define MEGA_FORWARD_PIECES_H

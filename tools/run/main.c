@@ -142,7 +142,7 @@ static int suggest_for_file(const char *path)
     return 1;
 }
 
-/* Returns the command that stands behind options, such as those of "mega-run -t 1 classify", or
+/* Returns the command that stands after options, such as those of "mega-run -t 1 classify", or
  * NULL. A file or a model may have the name of a command. */
 static const char *late_command(int argc, char **argv)
 {

@@ -20,7 +20,7 @@ typedef struct ManifestRow {
 typedef struct Manifest {
     ManifestRow *rows;
     size_t count;
-    bool has_header; /* the first line names the columns; otherwise the file is no list */
+    bool has_header; /* the first line names the columns; otherwise the file is not a list */
 } Manifest;
 
 /* Reads the rows of a list. root and split may be NULL, and limit 0 takes all rows. manifest_free

@@ -14,7 +14,7 @@
 /* A process has one standard output, so there is one file. */
 static MegaAtomicFile *results;
 static bool is_complete;
-static MegaError write_error; /* the first one */
+static MegaError write_error; /* the first error of a write */
 
 static ssize_t write_results(void *cookie, const char *data, size_t size)
 {

@@ -99,7 +99,8 @@ int machine_measure(Machine *out, const MegaKernels *kernels, MegaPool *pool, Me
 
 /* ---- Counting ------------------------------------------------------------------------------- */
 
-/* Both counts are multiply-adds: `products` are those with weights, `rest` are all others. */
+/* Makes the work from counts of multiply-adds: `products` are those with weights, `rest` all
+ * others. */
 static Work make_work(WeightType weight, double products, double rest, double bytes)
 {
     return (Work){.flops = 2 * (weight.integers ? rest : rest + products),

@@ -1,6 +1,7 @@
 /*
- * roofline.h - measures the peak of the machine and counts the work of a model, which give the
- * limits that the benchmark prints.
+ * roofline.h - the roofline model of a run: it measures the peak arithmetic and memory bandwidth of
+ * the machine and counts the work of a model, from which follow the limits that the benchmark
+ * prints.
  */
 #ifndef MEGA_ROOFLINE_H
 #define MEGA_ROOFLINE_H

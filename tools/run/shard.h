@@ -2,7 +2,7 @@
  * shard.h - one of several parts of a command's inputs.
  *
  * With --shard I/N a command takes the I-th of N parts of its inputs, all of them in a row, so that
- * the results of 1/N ... N/N behind each other are the results of a run without the option.
+ * the results of 1/N ... N/N one after another are the results of a run without the option.
  */
 #ifndef MEGA_SHARD_H
 #define MEGA_SHARD_H

@@ -12,8 +12,8 @@
 
 #include "tools/run/lines.h"
 
-/* Tells the user, once a run, that the program waits for a terminal; to be called before "-" is
- * read. */
+/* Tells the user, once a run, that the program waits for input from the terminal. Call it before
+ * "-" is read. */
 void tell_of_terminal(const char *path);
 /* Tells whether an argument is a text. A folder, or a file that is missing, is an error. */
 int is_text_argument(const char *argument, bool *is_text, MegaError *err);

@@ -16,7 +16,7 @@ typedef struct TextInputs {
     bool lines;         /* --lines: each line, or each row of a table, is an input */
     bool json;
     bool quiet;      /* no message about inputs that fail */
-    bool files_only; /* paths are no texts */
+    bool files_only; /* paths are not texts */
     char **paths;    /* [count] files or texts; without any, the lines of standard input */
     int count;
     Shard shard;

@@ -39,7 +39,7 @@ static void add_to_place(TokenPlace *place, uint32_t addend)
     }
 }
 
-/* Writes a place, for which there is room for DIGITS bytes, and returns what is behind it. */
+/* Writes a place, for which there is room for DIGITS bytes, and returns what is after it. */
 static char *write_place(TokenPlace *last, char *at, uint32_t value)
 {
     if (value > last->value && value - last->value < 10)
@@ -108,7 +108,7 @@ static void put_number(TokenWriter *writer, uint32_t number)
 
 /* ---- Symbols -------------------------------------------------------------------------------- */
 
-/* A short symbol is copied as SHORT bytes, whatever is behind it, since that takes no call. */
+/* A short symbol is copied as SHORT bytes, whatever is after it, since that takes no call. */
 #define SHORT 32
 
 static void plain_symbol(int32_t id, const char *symbol, MegaBuffer *out)

@@ -3,7 +3,7 @@
  *
  * Printing a token would take longer than finding it if each number went through printf and each
  * symbol was examined anew. So a buffer collects the output, a table keeps what is printed of each
- * token, and places are counted on in decimal digits, since most lie a little behind the one
+ * token, and places are counted on in decimal digits, since most lie a little after the one
  * before.
  */
 #ifndef MEGA_TOKEN_WRITER_H
@@ -22,7 +22,7 @@ typedef struct TokenSymbol {
 
 #define NUMBER_DIGITS 10 /* most digits of a number */
 
-/* A number and its digits, which end at digits[NUMBER_DIGITS]. What is behind them has no meaning:
+/* A number and its digits, which end at digits[NUMBER_DIGITS]. What is after them has no meaning:
  * it is there so that a copy may have the same size whatever the number. */
 typedef struct TokenPlace {
     uint32_t value;

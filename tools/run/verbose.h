@@ -7,7 +7,7 @@
 
 #include "src/encode/session.h"
 
-/* Describes the model once it is loaded, which took `seconds`; `threads` work at a time. */
+/* Describes the model after it was loaded, which took `seconds`; `threads` run at a time. */
 void verbose_model(const char *path, const MegaModel *model, const MegaKernels *kernels,
                    int threads, double seconds);
 /* Does the same for a session. */

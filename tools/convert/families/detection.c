@@ -109,8 +109,9 @@ int detection_named(Detection *detection, const char *name, const char *other_na
     return 0;
 }
 
-int detection_length(Detection *detection, const char *name, const char *other_name,
-                     const char *what, int *out)
+/* Reads a needed length. None, 0 and negative numbers all mean "no limit" and become 0. */
+static int read_length(Detection *detection, const char *name, const char *other_name,
+                       const char *what, int *out)
 {
     if (!argument(detection->args, name, other_name))
         detection_need(detection, name, what);
@@ -330,11 +331,11 @@ int detect_fairseq_stack(Detection *detection, MegaStackConfig *stack)
     if (!code)
         code = detect_layers(detection, stack);
     if (!code)
-        code = detection_length(detection, "truncation_length", NULL, "EMA truncation",
-                                &mega_gated_of(stack)->truncation);
+        code = read_length(detection, "truncation_length", NULL, "EMA truncation",
+                           &mega_gated_of(stack)->truncation);
     if (!code && detection->chunk_size < 0)
-        code = detection_length(detection, names->chunk, names->other_chunk, "chunk size",
-                                &mega_gated_of(stack)->chunk);
+        code = read_length(detection, names->chunk, names->other_chunk, "chunk size",
+                           &mega_gated_of(stack)->chunk);
     if (!code)
         code = detection_flag(detection, "encoder_normalize_before", "normalize_before",
                               &stack->pre_norm);

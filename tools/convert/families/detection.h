@@ -73,9 +73,6 @@ void detection_need(Detection *detection, const char *name, const char *what);
  * says that the argument is needed. */
 int detection_named(Detection *detection, const char *name, const char *other_name,
                     const char *what, int (*by_name)(const char *), int fallback, int *out);
-/* Reads a needed length. None, 0 and negative numbers all mean "no limit" and become 0. */
-int detection_length(Detection *detection, const char *name, const char *other_name,
-                     const char *what, int *out);
 /* Reads a flag, which may be a bool, 0 or 1. Absent or None means false. */
 int detection_flag(const Detection *detection, const char *name, const char *other_name, bool *out);
 

@@ -84,7 +84,8 @@ static const Choice attentions[] = {{"softmax", MEGA_ATTENTION_SOFTMAX},
                                     {"laplace", MEGA_ATTENTION_LAPLACE},
                                     {"relu2", MEGA_ATTENTION_RELU2},
                                     {NULL, 0}};
-/* The library's rmsnorm computes a division and then does not use it. */
+/* "rmsnorm" has a scale but no division: the library computes the quotient and then does not use
+ * it. */
 static const Choice norms[] = {{"scalenorm", MEGA_NORM_SCALE},     {"layernorm", MEGA_NORM_LAYER},
                                {"rmsnorm", MEGA_NORM_MULTIPLY},    {"batchnorm", MEGA_NORM_BATCH},
                                {"syncbatchnorm", MEGA_NORM_BATCH}, {NULL, 0}};
@@ -483,7 +484,7 @@ int detect_hub(Detection *detection)
         config->target.types = types;
         code = detect_target(detection, config, vocab);
     } else {
-        /* its attention or its moving average looks ahead, so it is no language model */
+        /* its attention or its moving average looks ahead, so it is not a language model */
         if (class->task == MEGA_TASK_GENERATE)
             config->task = MEGA_TASK_FILL;
         config->encoder = stack;

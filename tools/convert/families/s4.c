@@ -337,7 +337,7 @@ static void detect_old_length(const Detection *detection, const Release *release
 
 /* ---- The rest of a layer -------------------------------------------------------------------- */
 
-/* Reads the activation behind the output's linear map from its name, such as "glu-relu". */
+/* Reads the activation after the output's linear map from its name, such as "glu-relu". */
 static int detect_output(const Detection *detection, const char *argument_name, const char *text,
                          MegaS4Config *own)
 {
@@ -623,7 +623,7 @@ static int detect(Detection *detection, const Release *release)
     const json_t *model = release->example ? NULL : s4_section(detection->args, "model");
     const json_t *layer =
         release->example ? s4_section(detection->args, "layer_args") : s4_section(model, "layer");
-    /* what a release keeps beside the parameters: nodes, and tensors that others have replaced */
+    /* what a release keeps besides the parameters: nodes, and tensors that others have replaced */
     static const char *const unused[] = {".kernel.omega", ".kernel.z",        ".kernel.kernel.A",
                                          ".kernel.L",     ".kernel.l_kernel", NULL};
     detection->out->unused = unused;

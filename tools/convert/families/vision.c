@@ -51,7 +51,7 @@ int detect_vision(Detection *detection)
         code = detection_size(detection, hidden, 0, &head->width);
     if (code)
         return code;
-    /* the original's code fixes these; they are no arguments */
+    /* the original's code fixes these; they are not arguments */
     mega_gated_of(stack)->attention = MEGA_ATTENTION_LAPLACE;
     stack->pre_norm = stack->final_norm = true;
     mega_gated_of(stack)->ema_shift = true;

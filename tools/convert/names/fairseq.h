@@ -15,7 +15,7 @@ bool fairseq_has_plain_output(const MegaConfig *config);
 bool fairseq_has_joint_head(const MegaConfig *config);
 bool fairseq_ties_projections(const MegaConfig *config);
 
-/* The rules for the logits of clusters, and for the clusters behind the first. */
+/* The rules for the logits of clusters, and for the clusters after the first. */
 #define FAIRSEQ_TAILS                                                                              \
     {.ours = "output.slots.weight", .theirs = SOFTMAX "head.class_proj.weight"},                   \
         {.ours = "output.*.projection.weight", .theirs = SOFTMAX "tail.-.0.weight",                \

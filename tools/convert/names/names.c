@@ -58,7 +58,7 @@ static bool is_no_part_of_model(const char *part, size_t length)
     return length > 0 && !is_of_model(part, length);
 }
 
-/* Copies a name without wrappers and returns the end of the copy, behind its NUL. */
+/* Copies a name without wrappers and returns the end of the copy, after its NUL. */
 static char *unwrap(const char *name, char *out)
 {
     for (const char *dot; (dot = strchr(name, '.')); name = dot + 1)
@@ -75,7 +75,7 @@ static char *unwrap(const char *name, char *out)
 
 typedef struct Prefix {
     char text[NAMES_MAX_PREFIX];
-    int mark; /* the first mark that stands behind this prefix */
+    int mark; /* the first mark that stands after this prefix */
     int parts;
     bool within; /* a part of it, such as "encoder.", may belong to the model */
     bool usual, averaged;

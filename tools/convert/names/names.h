@@ -30,7 +30,7 @@ typedef struct Names {
 } Names;
 
 /* Finds the prefix of the model. `marks` are names of tensors that only a model has; what stands
- * before one of them in the checkpoint, and is no part of the model itself, is the prefix. *mark
+ * before one of them in the checkpoint, and is not part of the model itself, is the prefix. *mark
  * becomes the index of the first mark that is found, or -1 if there is none; the prefix is then
  * empty. */
 int names_find(Names *out, const MegaCheckpoint *checkpoint, const char *const *marks,

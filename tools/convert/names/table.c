@@ -37,7 +37,7 @@ static void append(char *out, size_t size, const char *text, long number)
     }
 }
 
-/* A search for a name: what all levels of rules share. */
+/* The state of a search for a name, which all levels of rules share. */
 typedef struct Search {
     const MegaConfig *config;
     const MegaStackConfig *stack;

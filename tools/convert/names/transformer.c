@@ -75,7 +75,7 @@ static bool embeds_numbers(const MegaConfig *config)
     return is_classifier(config) && config->embed.kind != MEGA_EMBED_TOKENS;
 }
 
-/* Position 0 of a sequence of tokens has the row behind that of <pad>. */
+/* Position 0 of a sequence of tokens has the row after that of <pad>. */
 static void rows_of_positions(const MegaStackConfig *stack, TensorPlace *place)
 {
     place->first_row = 2;

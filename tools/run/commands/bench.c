@@ -98,7 +98,7 @@ typedef struct Result {
     double read, read_limit;
 } Result;
 
-/* Seconds of one run. */
+/* The seconds that one run took. */
 typedef struct Times {
     double run;
     double read; /* of a language model: of the tokens before those that it makes */
@@ -128,14 +128,14 @@ static void watch(void *context, const char *stage, int input, const float *data
     bench->last = clock_seconds();
 }
 
-/* Begins to tell the parts of a run apart. */
+/* Resets the clock of the parts before a run. */
 static void begin_parts(Bench *bench)
 {
     bench->has_stepped = false;
     bench->last = clock_seconds();
 }
 
-/* Counts what a run did after its last stage: the last step's logits, or the end of a search. */
+/* Adds what a run did after its last stage: the last step's logits, or the end of a search. */
 static void end_parts(Bench *bench)
 {
     bench->parts[HEAD] += clock_seconds() - bench->last;
@@ -378,7 +378,7 @@ static void print_json_result(const Bench *bench, const Result *r)
     print_json_line(object);
 }
 
-/* Explains a run that was faster than its limit: the limit is measured before and after the runs,
+/* Explains how a run can be faster than its limit: the limit is measured before and after the runs,
  * not during them. */
 static void explain_excess(const Result *r)
 {

@@ -81,7 +81,7 @@ typedef struct Options {
     bool null, time, verbose;
 } Options;
 
-/* Holds one model and the state that is needed to run it. */
+/* One model with its pipeline and the printer of its results. */
 typedef struct Engine {
     char *path;
     MegaModel *model;
@@ -99,8 +99,8 @@ typedef struct Classifier {
     Engine engines[MEGA_CONTENT_COUNT];
     Crew *crew;        /* NULL with one thread, with one input, or if memory is limited */
     ClassifyJob *held; /* the latest input for the crew, which another one has to follow */
-    bool one_by_one;   /* there is not memory enough for several inputs at a time */
-    bool lacks_model;  /* there was none for an input */
+    bool one_by_one;   /* memory does not suffice for several inputs at a time */
+    bool lacks_model;  /* no model was found for some input */
     int status;
     double loading, reading, running; /* seconds; those of threads side by side add up */
     uint64_t done;                    /* clips that were classified */
@@ -109,7 +109,7 @@ typedef struct Classifier {
 static void fail_input(Classifier *c, const char *path, const MegaError *err)
 {
     c->status = 1;
-    mega_source_forget(path); /* a pipe may bring something else when it is opened next */
+    mega_source_forget(path); /* the next open of a pipe may bring other content */
     print_failed_input(&c->options->style, path, err);
 }
 
@@ -211,7 +211,7 @@ static void classify_path(Classifier *c, Engine *engine, MegaContentKind kind, c
 
 /* ---- Several inputs at a time --------------------------------------------------------------- */
 
-/* Gives back the memory of the crew once it was too much; its jobs are done. */
+/* Ends the crew after memory ran short, to free what it holds. Its jobs are done. */
 static void dismiss_crew(Classifier *c)
 {
     c->one_by_one = true;
@@ -220,8 +220,8 @@ static void dismiss_crew(Classifier *c)
         classify_workers_free(&c->engines[i].workers);
 }
 
-/* Prints the results of a job, or runs it if its input was alone, or if memory was short beside
- * other inputs. */
+/* Prints the results of a job. If its input came alone, or if memory ran short while other inputs
+ * ran, it runs the job first. */
 static void finish_job(Classifier *c, ClassifyJob *job)
 {
     Engine *engine = job->engine;
@@ -256,11 +256,11 @@ static void finish_jobs(Classifier *c, int left)
     }
     while (c->crew && crew_jobs(c->crew) > left)
         finish_job(c, crew_take(c->crew));
-    if (held) /* it came alone */
+    if (held) /* the input came alone, so all threads work on it */
         finish_job(c, held);
 }
 
-/* Makes the crew when a second input has come; without it there is another way. */
+/* Makes the crew when a second input has come. If that fails, inputs run one by one. */
 static bool has_crew(Classifier *c, const Engine *engine)
 {
     if (!c->crew)
@@ -268,7 +268,7 @@ static bool has_crew(Classifier *c, const Engine *engine)
     return c->crew;
 }
 
-/* Classifies an input, or has it classified. */
+/* Classifies an input, or gives it to the crew. */
 static void classify_input(Classifier *c, Engine *engine, const char *path, const char *second)
 {
     const Options *options = c->options;
@@ -349,7 +349,7 @@ static bool take_path(void *context, const char *path)
 
 /* ---- Where paths come from ------------------------------------------------------------------ */
 
-/* Reports a path that cannot be read. */
+/* Reports a path that cannot be read (FolderVisitor.fail). */
 static void fail_path(void *context, const char *path, const char *reason)
 {
     Classifier *c = context;
@@ -382,8 +382,8 @@ static int paths_of_input(void *context, const char *first)
     return 0;
 }
 
-/* Reports that the list of paths ended in an error. A run without shards has a result for it, once,
- * behind the others. */
+/* Reports that the list of paths ended in an error. A run without shards has one result for it,
+ * after all others. */
 static void fail_list(Classifier *c, const MegaError *err)
 {
     const Shard *shard = &c->options->shard;

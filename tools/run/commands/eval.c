@@ -246,8 +246,8 @@ static int count_rows(const Eval *eval, Counts *counts)
 /* width of a column of the confusion matrix: a blank, then a number or a shortened label */
 #define CELL 6
 
-/* Prints a figure. It does not exist if it would divide by zero: precision if no input was
- * predicted as the class, recall if none has the label. */
+/* Prints a figure, or a dash if it would divide by zero: precision if no input was predicted as the
+ * class, recall if none has the label. */
 static void print_figure(double value, bool exists, int width)
 {
     if (exists)

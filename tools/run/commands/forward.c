@@ -166,8 +166,8 @@ static void tap_session(Capture *capture, const MegaModel *model, size_t positio
     mega_session_tap_attention(capture->session, capture->heads > 0);
 }
 
-/* Gets each stage's name; returns true to stop. `context` is the name to look for, or a JSON array
- * that collects all names. */
+/* Receives the name of each stage; returns true to stop. `context` is the name to look for, or a
+ * JSON array that collects all names. */
 typedef bool (*UseStage)(const char *stage, void *context);
 
 /* Visits the stages of one stack's layers; prefix is "" or "decoder.". */
@@ -237,7 +237,7 @@ static void list_stages(const Options *options, const MegaModel *model)
     print_json_line(json_pack("{s:o,s:o}", "model", json_text(options->model), "stages", list));
 }
 
-/* Tells a program what was written. */
+/* Prints what was written, for --json. */
 static void print_written(const Options *options, int rank, const uint64_t *shape)
 {
     if (!options->json)

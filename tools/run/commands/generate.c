@@ -276,7 +276,8 @@ static int take_stop(const CommandOption *option, const char *value, MegaError *
     return 0;
 }
 
-/* Takes --seed and notes that it was given. */
+/* Takes --seed, and notes that it was given: then tokens are sampled, and else the seed is
+ * random. */
 static int take_own_seed(const CommandOption *option, const char *value, MegaError *err)
 {
     Options *options = option->out;
@@ -309,7 +310,7 @@ static int take_temperature(const CommandOption *option, const char *value, Mega
     return code;
 }
 
-/* Settles what follows from several options, and checks them together. Returns 0 or, after an error
+/* Derives what depends on several options, and checks these together. Returns 0 or, after an error
  * message, the exit status. */
 static int settle_options(Options *options, char **inputs, int count)
 {

@@ -99,7 +99,7 @@ static int collect(Facts *facts, const MegaModel *model, MegaError *err)
     return 0;
 }
 
-/* Prints the texts of a list, or of an object's values behind their keys. */
+/* Prints the texts of a list, or of an object's values after their keys. */
 static void print_texts(const char *name, json_t *texts)
 {
     const char *key;

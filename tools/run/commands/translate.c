@@ -73,7 +73,7 @@ typedef struct Options {
     bool scores, json, ids, pre_tokenized, quiet, verbose;
 } Options;
 
-/* A line that is to be translated. */
+/* A line of input, and where it comes from. */
 typedef struct Line {
     MegaBuffer text;  /* the line as it was read */
     const char *name; /* name of the file; the next member is the line's number in it */
@@ -81,7 +81,7 @@ typedef struct Line {
     char *where; /* "NAME, line NUMBER", for warnings */
 } Line;
 
-/* Lines that are translated together, and what comes of them. */
+/* Lines that are translated together, and their results. */
 typedef struct Batch {
     int count;
     Line *lines;              /* [batch] */
@@ -106,7 +106,7 @@ typedef struct Translator {
     MegaIds prefix;
     Crew *crew;      /* NULL with one thread, or if memory is limited */
     Worker *workers; /* [threads] */
-    bool one_by_one; /* there is not memory enough for several batches at a time */
+    bool one_by_one; /* memory does not suffice for several batches at a time */
     Progress progress;
     double warn_below; /* NAN: no warning */
     size_t done;       /* number of lines that were translated */
@@ -146,7 +146,7 @@ static void fail_line(Translator *t, const Line *line, const MegaError *inner)
         putchar('\n');
 }
 
-/* Says so if the model is unsure of the best translation of a line. */
+/* Warns if the model is unsure of the best translation of a line. */
 static void warn_unsure(const Translator *t, const Line *line, const MegaTranslation *result)
 {
     const MegaHypothesis *best = result->hypotheses;
@@ -246,7 +246,7 @@ static void free_workers(Translator *t)
     t->workers = NULL;
 }
 
-/* Returns whether memory was short beside other batches. Then the crew gives back what it has. */
+/* Returns whether memory ran short while other batches ran. If so, the crew frees what it holds. */
 static bool lacked_memory(Translator *t, Batch *batch)
 {
     bool lacks = !batch->was_run; /* its thread had no pipeline */
@@ -312,7 +312,8 @@ static void work(void *context, void *job, int number)
         run_batch(t, worker->pipeline, job);
 }
 
-/* Threads of the crew have sessions of their own, so a limit of memory is left to one session. */
+/* Makes the crew unless memory is limited: its threads have a session each, and one session alone
+ * can use the whole limit. */
 static void make_crew(Translator *t)
 {
     const int threads = mega_pool_threads(mega_pipeline_session(t->pipeline)->pool);
@@ -320,7 +321,7 @@ static void make_crew(Translator *t)
         return;
     t->workers = calloc((size_t)threads, sizeof *t->workers);
     if (t->workers)
-        crew_new(&t->crew, threads, work, t, NULL); /* there is another way without it */
+        crew_new(&t->crew, threads, work, t, NULL); /* without a crew, batches run one by one */
 }
 
 /* Prints what the crew has done, until it has at most `left` batches. A batch for which it lacked
@@ -340,7 +341,8 @@ static void finish_all(void *context)
     finish_jobs(context, 0);
 }
 
-/* Translates a batch, or has it translated; `more` says whether another line is there already. */
+/* Translates a batch, or gives it to the crew; `more` says whether another line is there
+ * already. */
 static void take_batch(Translator *t, Batch *batch, bool more)
 {
     if (!t->crew && more)

@@ -83,7 +83,7 @@ char *canvas_printable(Canvas *canvas, const char *text)
     return (char *)clean.data;
 }
 
-/* Cuts text until it fits with an ellipsis behind it. */
+/* Cuts text until it fits with an ellipsis after it. */
 static void cut_text(Canvas *canvas, char **text, double room)
 {
     size_t length = strlen(*text);

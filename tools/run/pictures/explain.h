@@ -48,7 +48,7 @@ int explain_head(const ExplainOptions *options, const MegaModel *model, const ch
 #define STRIP_TALL 17.0
 #define STRIP_PITCH 21.0
 
-/* Draws a heading and, behind it, a text in grey. */
+/* Draws a heading and, after it, a text in grey. */
 void draw_heading(Canvas *canvas, double x, double y, const char *title, const char *text);
 
 /* Maps values to colours: `low` becomes the lightest one and `high` the darkest. */
@@ -71,7 +71,7 @@ void draw_strips(Canvas *canvas, double x, double y, double width, const Strips 
                  Scale scale, ColourMap map);
 /* Writes the name of a strip, such as "layer 3" or "0, head 2". */
 void name_strip(int strip, int heads, char name[32]);
-/* Draws a colour key for the scale, with a unit behind its numbers. It begins at x, or ends there
+/* Draws a colour key for the scale, with a unit after its numbers. It begins at x, or ends there
  * if `right` is set. */
 void draw_scale(Canvas *canvas, double x, double y, bool right, Scale scale, ColourMap map,
                 const char *unit);

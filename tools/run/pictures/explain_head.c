@@ -16,17 +16,17 @@
 #include "tools/run/text_argument.h"
 #include "tools/run/text_inputs.h"
 
-#define MOST_PIECES 4000 /* more than the lines of a page hold */
+#define MOST_PIECES 4000 /* more pieces than the lines of a page hold */
 #define MOST_LINES 28
 #define MOST_BARS 10
 #define MOST_LISTS 3 /* lists of bars: masks */
 #define TINTS 6
 #define ANSWERS 20 /* answers that shade the text */
 
-/* A stretch of the text that is drawn in one go. */
+/* A run of text with one style, which is drawn at once. */
 typedef struct Piece {
     char *text;
-    char label[64]; /* stands small behind the text; "": none */
+    char label[64]; /* stands small after the text; "": none */
     Colour ground;
     bool has_ground, bold;
     bool ends_line;
@@ -52,7 +52,7 @@ typedef struct Page {
     int list_count;
     const char *note; /* what the grounds of the pieces mean */
     Scale scale;
-    const char *unit; /* of the scale; NULL: the grounds are no scale */
+    const char *unit; /* of the scale; NULL: the grounds have no scale */
     char title[400], subtitle[500];
 } Page;
 
@@ -75,7 +75,7 @@ static void add_piece(Page *page, const char *text, size_t size, const Piece *li
             *at = ' ';
 }
 
-/* Adds the bytes from ... end - 1 of the text. Lines break behind the blanks of a text without a
+/* Adds the bytes from ... end - 1 of the text. Lines break after the blanks of a text without a
  * label; one with a label stays together. */
 static void add_text(Page *page, size_t from, size_t end, const Piece *like)
 {

@@ -272,7 +272,7 @@ void tokens_free(Tokens *tokens)
 typedef struct Names {
     MegaTextPreprocess preprocess;
     MegaVocab *vocab;
-    MegaTokenizer *tokenizer; /* of byte-level tokens, whose symbols are no texts */
+    MegaTokenizer *tokenizer; /* of byte-level tokens, whose symbols are not texts */
 } Names;
 
 static int open_names(Names *names, const MegaMeta *meta, const char *vocab_key, MegaError *err)

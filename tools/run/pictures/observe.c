@@ -356,7 +356,8 @@ void observe_tap(void *context, const char *stage, int input, const float *data,
     }
 }
 
-/* Divides the attention of a layer, or of a head, by its mean, so that they can be compared. */
+/* Divides the attention of a layer, or of a head, by its mean, so that layers or heads can be
+ * compared. */
 static void level(float *attention, size_t length)
 {
     double sum = 0;

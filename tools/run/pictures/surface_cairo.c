@@ -193,7 +193,7 @@ static void put_escaped(MegaBuffer *out, const char *text, size_t size)
     }
 }
 
-/* Inserts the title and all text behind the <svg ...> tag, for text search and screen readers. */
+/* Inserts the title and all text after the <svg ...> tag, for text search and screen readers. */
 static void describe_svg(const Canvas *canvas, const MegaBuffer *file, const char *title,
                          MegaBuffer *out)
 {

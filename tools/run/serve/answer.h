@@ -1,5 +1,6 @@
 /*
- * answer.h - an answer before it is sent: a status with JSON, a text or a stream of events.
+ * answer.h - the answer to a request, before it is sent: a status with JSON, a text or a stream of
+ * events. routes.c makes answers, http.c sends them.
  */
 #ifndef MEGA_ANSWER_H
 #define MEGA_ANSWER_H
@@ -31,7 +32,8 @@ typedef struct Route {
 /* Returns the route of a path and method. Returns NULL with an answer if there is none. */
 const Route *route_find(const char *path, const char *method, Answer *answer);
 
-/* Makes the answer for an error; status 0 takes the one that fits its code. */
+/* Makes the answer for an error. With status 0 it gets the HTTP status that fits the error's
+ * code. */
 void answer_error(Answer *answer, int status, const MegaError *err);
 void answer_json(Answer *answer, json_t *json);
 int status_of_error(int code);

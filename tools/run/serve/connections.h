@@ -18,7 +18,7 @@ typedef enum ConnectionState {
     CONNECTION_READING,   /* it waits for a request, or is sent one */
     CONNECTION_ANSWERING, /* the request is there, and its answer is made or sent */
     CONNECTION_STREAMING, /* it is sent sound, which may come as slowly as it is spoken */
-    CONNECTION_CUT_OFF,   /* it was too slow */
+    CONNECTION_CUT_OFF,   /* it was too slow and has been closed */
 } ConnectionState;
 
 typedef struct Connection {

@@ -128,7 +128,7 @@ typedef struct Pieces {
     Job *job;
     MegaBuffer buffer;
     size_t sent;
-    bool ends; /* the error of a job that failed was put behind its pieces */
+    bool ends; /* the error of a job that failed was put after its pieces */
 } Pieces;
 
 static void put_failure(Pieces *pieces)

@@ -1,9 +1,9 @@
 /*
- * job.h - a request that a model is to answer: what it asks for, and what came of it.
+ * job.h - a request that a model is to answer: its fields, and its result.
  *
  * A connection makes a job, an operation reads its fields, the queue holds it until a worker runs
- * it, and the connection sends the answer. Whoever comes last of these frees it: a client that
- * leaves does not wait for the worker, nor the worker for the client.
+ * it, and the connection sends the answer. The last of these to release a job frees it: a client
+ * that leaves does not wait for the worker, nor the worker for the client.
  */
 #ifndef MEGA_JOB_H
 #define MEGA_JOB_H
@@ -19,9 +19,9 @@ typedef struct Job Job;
 typedef struct Worker Worker;
 typedef struct JobSlice JobSlice;
 
-/* Describes what a route asks of a model. Only translations have lines, since a search does each
- * step for all of them. An encoder takes as long for sixteen inputs in one pass as for one after
- * the other (tools/bench/README.md), so requests that need nothing else run side by side. */
+/* Describes what a route asks of a model. Only translations have lines, since a beam search does
+ * each step for all lines at once. An encoder takes as long for sixteen inputs in one pass as for
+ * one after the other (tools/bench/README.md), so requests that only encode run side by side. */
 typedef struct Operation {
     const char *path; /* "/v1/fill" */
     bool takes_file;  /* its input may be a file instead of fields */
@@ -46,7 +46,8 @@ struct Job {
     int file;        /* descriptor of the file of the request, in memory; or -1 */
     char path[32];   /* a path of this process under which that file can be opened */
     ServedModel *model;
-    void *input;       /* what the operation made of the fields */
+    /* what the operation has parsed from the fields; it frees it with `release` */
+    void *input;
     size_t line_count; /* lines that can run together with those of other jobs, or 0 */
 
     json_t *answer;  /* the answer, or NULL if it is in `text` */

@@ -12,7 +12,7 @@
 #define METRICS_MAX_STATUSES 24
 #define METRICS_BUCKETS 14
 
-/* A histogram: how many values are at most as large as each bound, and their sum. */
+/* A histogram: the number of values in each bucket, and the sum of all. */
 typedef struct Histogram {
     uint64_t counts[METRICS_BUCKETS + 1]; /* the last one: larger than every bound */
     double sum;
@@ -20,7 +20,7 @@ typedef struct Histogram {
 
 typedef struct RouteMetrics {
     const char *route;
-    int statuses[METRICS_MAX_STATUSES]; /* 0 behind the last one */
+    int statuses[METRICS_MAX_STATUSES]; /* 0 after the last one */
     uint64_t requests[METRICS_MAX_STATUSES];
     Histogram seconds;
 } RouteMetrics;

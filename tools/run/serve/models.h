@@ -2,7 +2,7 @@
  * models.h - the models that a server has loaded, once each for all its workers.
  *
  * A served model is immutable and counts its users. A reload opens a file that has changed and puts
- * the new model in the old one's place; whoever uses the old one keeps it until he is done.
+ * the new model in the old one's place; users of the old one keep it until they release it.
  */
 #ifndef MEGA_SERVED_MODELS_H
 #define MEGA_SERVED_MODELS_H
@@ -45,7 +45,7 @@ ServedModel *models_take(Models *models, const char *name, ModelFits fits, const
 /* Adds a user to a model that is in use; models_release takes it away again. */
 ServedModel *models_share(Models *models, ServedModel *model);
 void models_release(Models *models, ServedModel *model);
-/* Returns whether a model is still the one of its name. */
+/* Returns whether a model is still the current one of its name, that is, has not been replaced. */
 bool models_is_current(Models *models, const ServedModel *model);
 
 /* Opens the files that have changed. One that cannot be opened leaves its model as it was and is

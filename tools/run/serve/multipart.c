@@ -50,7 +50,7 @@ bool header_parameter(const char *value, const char *name, char *out, size_t siz
 }
 
 /* Copies the value of a header of a part, or an empty text. The headers are lines that end in CR LF
- * and a NUL behind them. */
+ * and a NUL after them. */
 static void copy_header(const char *headers, const char *name, char *out, size_t size)
 {
     const size_t length = strlen(name);
@@ -100,7 +100,7 @@ int multipart_begin(Multipart *multipart, const char *type, const void *body, si
     return 0;
 }
 
-/* Reads the headers of a part, behind the line of its boundary. */
+/* Reads the headers of a part, after the line of its boundary. */
 static int read_headers(Multipart *multipart, MultipartPart *out, MegaError *err)
 {
     char headers[MAX_HEADERS + 1], disposition[MAX_HEADERS];

@@ -8,7 +8,7 @@
  *     the bytes of the part
  *     --BOUNDARY--
  *
- * Lines end in CR LF. What stands before the first boundary and behind the last one does not count.
+ * Lines end in CR LF. What stands before the first boundary and after the last one does not count.
  */
 #ifndef MEGA_MULTIPART_H
 #define MEGA_MULTIPART_H
@@ -25,7 +25,7 @@
 typedef struct Multipart {
     char delimiter[MULTIPART_MAX_BOUNDARY + 8]; /* CR LF -- BOUNDARY */
     size_t delimiter_size;
-    const uint8_t *at, *end; /* the rest of the body, from the line behind a boundary on */
+    const uint8_t *at, *end; /* the rest of the body, from the line after a boundary on */
 } Multipart;
 
 typedef struct MultipartPart {

@@ -36,7 +36,7 @@ static void unlink_job(Queue *queue, Job *job)
     queue->waiting--;
 }
 
-/* Gives up a share of a job with the lock held; returns whether it was the last one. */
+/* Drops a reference to a job, with the lock held; returns whether it was the last one. */
 static bool drop_user(Job *job)
 {
     return --job->users == 0;
@@ -155,7 +155,7 @@ size_t queue_take(Queue *queue, JobSlice *slices, unsigned *nudges, bool *is_clo
     } else if (job && job->line_count) {
         count = take_lines(queue, slices);
     } else if (job) {
-        unlink_job(queue, job); /* its share of the job becomes the worker's */
+        unlink_job(queue, job); /* the queue's reference to the job becomes the worker's */
         queue->running++;
         slices[count++] = (JobSlice){.job = job};
     }

@@ -23,7 +23,7 @@ typedef struct Queue {
 void queue_begin(Queue *queue, size_t limit, size_t batch);
 void queue_end(Queue *queue);
 
-/* Adds a job. Returns false if as many wait as may. */
+/* Adds a job. Returns false if the queue is full. */
 bool queue_add(Queue *queue, Job *job);
 /* Waits up to `seconds` for a job to be done, or to have a piece if it streams. Returns whether
  * that is so. */
@@ -32,7 +32,7 @@ bool queue_wait(Queue *queue, Job *job, double seconds);
 bool queue_take_pieces(Queue *queue, Job *job, MegaBuffer *out);
 /* Returns whether a job is done, and failed before it had a piece to send. */
 bool queue_failed(Queue *queue, Job *job);
-/* Gives up a user's share of a job, which is taken out of the queue if `abandon` is set. */
+/* Drops a user's reference to a job, which is taken out of the queue if `abandon` is set. */
 void queue_release(Queue *queue, Job *job, bool abandon);
 
 /* For workers: waits for work. Returns how many slices it is, with slices[0].count == 0 for a job

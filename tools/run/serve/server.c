@@ -47,8 +47,8 @@ static bool has_work(Server *server, Http *http)
     return waiting || running || http_busy(http);
 }
 
-/* Waits until everything is answered, for a second signal, or until clients that only listen have
- * had their time. */
+/* Waits until everything is answered, a second signal comes, or clients that only listen have had
+ * their time. */
 static void drain(Server *server, Http *http, const sigset_t *set)
 {
     const struct timespec step = {.tv_nsec = LOOK_STEP * 1000000L};

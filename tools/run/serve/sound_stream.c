@@ -33,7 +33,7 @@ struct SoundStream {
     char path[32]; /* of the pipe */
     pthread_t thread;
     bool has_thread, has_head;
-    atomic_bool has_ended; /* the thread reads no more */
+    atomic_bool has_ended; /* the thread has stopped reading */
     bool is_lost;          /* the client does not read */
 };
 
