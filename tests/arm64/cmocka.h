@@ -1,6 +1,6 @@
 /*
- * cmocka.h - the little of cmocka that a test of the kernels needs: Debian's own is not at hand for
- * a foreign architecture. A failure ends the program.
+ * cmocka.h - implements the little of cmocka that a test of the kernels needs, since Debian's
+ * package is not available for a foreign architecture. A failure ends the program.
  */
 #ifndef MEGA_CMOCKA_H
 #define MEGA_CMOCKA_H

@@ -35,7 +35,8 @@ static const char *count_path;
 static uintptr_t program_begin, program_end;
 static long allocations, writes; /* atomic */
 
-/* The span of the program's own code, from /proc/self/maps: its first executable mapping. */
+/* Finds the span of the program's own code in /proc/self/maps: it is the first executable
+ * mapping. */
 static void find_program(void)
 {
     char program[512], line[1024];
@@ -84,7 +85,8 @@ __attribute__((destructor)) static void end(void)
     }
 }
 
-/* Whether this allocation, asked for by code at caller, is the one that fails. */
+/* Counts an allocation of `size` bytes by code at `caller`, and returns whether it is the one that
+ * fails. */
 static bool fails(const void *caller, size_t size)
 {
     uintptr_t at = (uintptr_t)caller;

@@ -1,10 +1,10 @@
 /*
- * checkpoint_dump.c - the tensors that our readers find in checkpoints, for checkpoints.py:
+ * checkpoint_dump.c - prints the tensors that our readers find in checkpoints, for checkpoints.py:
  *
  *     checkpoint_dump < PATHS
  *
- * For each path, one a line: "ok", one line a tensor (name in hexadecimal, shape, CRC of the
- * elements as float32), and "end"; or "error SENTENCE".
+ * For each path, one a line, it prints "ok", one line for each tensor (name in hexadecimal, shape,
+ * CRC of the elements as float32) and "end"; or "error SENTENCE".
  */
 #include <inttypes.h>
 #include <stdio.h>

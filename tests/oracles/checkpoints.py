@@ -5,7 +5,7 @@
 Of every file COPIES damaged copies are made: bytes changed anywhere, the end cut off, or bytes of
 the pickle changed and the archive made sound again around it. What we accept must be accepted by
 zipfile and by torch.load(weights_only=True), with the same tensors. What only we refuse is counted.
-Needs torch, so it is no part of make test.
+Needs torch, so it is not part of make test.
 """
 import argparse
 import collections

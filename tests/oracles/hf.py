@@ -5,7 +5,7 @@ Needs torch and transformers==4.40.2, the last version that has these models, fo
 virtual environment; it is not part of 'make test'. Each model has a random class and configuration,
 random weights that are wide enough for every tensor to matter, and is saved as safetensors or .bin,
 whole or in parts, in single or half precision. mega-convert reads the folder, and 'mega-run forward'
-must give what the class gives, within 1e-4 of the largest value. A length that is no multiple of the
+must give what the class gives, within 1e-4 of the largest value. A length that is not a multiple of the
 chunk size, which the library refuses, is padded for it and masked. MEGA_BUILD names the folder of the
 programs (build).
 """

@@ -1,6 +1,6 @@
 /*
- * mega_dump.c - what our reader finds in a .mega file, one line a value or tensor, in the form of
- * read_mega.py: mega_dump FILE
+ * mega_dump.c - prints what our reader finds in a .mega file, one line for each value or tensor, in
+ * the form of read_mega.py: mega_dump FILE
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -10,7 +10,8 @@
 
 #include "formats/mega/mega_file.h"
 
-/* Numbers as their bits, strings in hexadecimal: nothing depends on how a language prints them. */
+/* Prints a number as its bits. Strings are printed in hexadecimal, so that nothing depends on how a
+ * language prints values. */
 static void print_bits(const void *value)
 {
     uint64_t bits;

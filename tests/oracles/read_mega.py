@@ -102,7 +102,7 @@ def read_metadata(data):
         need(elements <= len(data), 'more elements than bytes')
         lines.append(f'meta {key} {kind} {elements}' +
                      ''.join(read_value(cursor, kind) for _ in range(elements)))
-    need(cursor.at == len(data), 'bytes behind the metadata')
+    need(cursor.at == len(data), 'bytes after the metadata')
     return lines
 
 
@@ -243,8 +243,8 @@ def read_mega(data):
     lines = read_metadata(meta)
     for _ in range(count):
         index.read_tensor()
-    need(index.cursor.at == index_size, 'bytes behind the index')
-    need(index.end == size, 'bytes behind the last span')
+    need(index.cursor.at == index_size, 'bytes after the index')
+    need(index.end == size, 'bytes after the last span')
     return lines + index.lines
 
 

@@ -1,7 +1,7 @@
 /*
  * token_lines.c - tokenizes each line of standard input, which is a JSON string, for
  * tests/oracles/hf_tokenizer.py: token_lines TOKENIZER.mega. Prints id, start and end of each
- * token, and then the text that the ids are decoded to, as a JSON string behind a TAB.
+ * token, and then the text that the ids are decoded to, as a JSON string after a TAB.
  */
 #define _GNU_SOURCE
 #include <jansson.h>

@@ -115,7 +115,8 @@ static bool is_of_kind(const json_t *meta, const char *const *kinds)
     return false;
 }
 
-/* kernels may be NULL for those of this machine. */
+/* Runs `check` on every case of these kinds in a folder. kernels may be NULL for those of this
+ * machine. */
 static void check_folder(const char *root, const char *const *kinds, const MegaKernels *kernels,
                          GoldenCheck check)
 {

@@ -1,7 +1,7 @@
 /*
- * golden.h - runs checkpoints of the original implementation against its results: those in
- * tests/fixtures, and all fixtures of the project where they are available ($MEGA_FIXTURES, else
- * ../shared/fixtures).
+ * golden.h - converts checkpoints of the original implementation and compares their results with
+ * the original's: the fixtures in tests/fixtures, and all fixtures of the project where they are
+ * available ($MEGA_FIXTURES, else ../shared/fixtures).
  */
 #ifndef MEGA_GOLDEN_H
 #define MEGA_GOLDEN_H
@@ -22,7 +22,7 @@ typedef struct Golden {
     json_t *meta;
     MegaModel *model;
     size_t compared; /* number of arrays compared */
-    bool in_tiles;   /* products are made in emulated tiles */
+    bool in_tiles;   /* products run in emulated tiles */
 } Golden;
 
 /* Reads the array NAME.npy of the case. Returns false if there is none. */

@@ -1,6 +1,6 @@
 /*
- * pictures.h - what the tests of files of pictures share: files of tests/data/inputs, comparison of
- * pixels, and chunks of PNG files.
+ * pictures.h - helpers of the tests of picture files: they read files of tests/data/inputs, compare
+ * pixels, and make chunks of PNG files.
  */
 #ifndef MEGA_PICTURES_H
 #define MEGA_PICTURES_H
@@ -22,7 +22,7 @@ MegaBuffer read_picture(const char *name);
 /* Decodes a copy of exactly that size, so that a sanitizer sees a read past the end. */
 int decode_picture(MegaImage *out, const MegaBuffer *file, const MegaImageOptions *options,
                    MegaError *err);
-/* `name` is what a failure says was compared. */
+/* Compares the pixels; a failure says that `name` was compared. */
 void assert_same_picture(const char *name, const MegaImage *image, const MegaImage *expected);
 /* Decodes the file, compares the pixels and frees the file. */
 void assert_picture(const char *name, MegaBuffer file, const MegaImage *expected);

@@ -1,5 +1,5 @@
 /*
- * pipelines.h - what the tests of pipelines share: models, inputs and what comes of them.
+ * pipelines.h - helpers of the tests of pipelines: they make models and inputs and compare results.
  */
 #ifndef MEGA_PIPELINES_H
 #define MEGA_PIPELINES_H

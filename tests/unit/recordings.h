@@ -1,5 +1,6 @@
 /*
- * recordings.h - files that the tests of sound write, and functions that read them.
+ * recordings.h - helpers of the tests of sound: they write recordings in a folder of their own and
+ * read them back.
  */
 #ifndef MEGA_RECORDINGS_H
 #define MEGA_RECORDINGS_H

@@ -132,7 +132,7 @@ static void discretize(const MegaSsm *ssm, const Tensors *t, double rate, Number
     free(left);
 }
 
-/* out = row vector times matrix^steps */
+/* Computes row = row vector times matrix^steps. */
 static void times_power(size_t size, const Number *matrix, Number *row, uint64_t steps)
 {
     Number *next = calloc(size, sizeof *next);
@@ -146,7 +146,8 @@ static void times_power(size_t size, const Number *matrix, Number *row, uint64_t
     free(next);
 }
 
-/* row (1 - matrix^length) = the given row, solved by the transposed matrix. */
+/* Replaces row by the solution x of x (1 - matrix^length) = row, by way of the transposed
+ * matrix. */
 static void undo(size_t size, const Number *matrix, Number *row, uint64_t length)
 {
     Number *m = calloc(size * size, sizeof *m), *unit = calloc(size, sizeof *unit);

@@ -1,8 +1,8 @@
 /*
- * reference_ssm.h - kernels of state spaces from dense matrices of complex numbers in double: all
- * 2 N states, the inverse matrices of the bilinear rule, powers one after the other, and C as the
- * solution of C (1 - Ab^length) = the tensor. It is slow and shares nothing with src/layers but the
- * description of the tensors.
+ * reference_ssm.h - computes kernels of state spaces from dense matrices of complex numbers in
+ * double: all 2 N states, the inverse matrices of the bilinear rule, one power after the other, and
+ * C as the solution of C (1 - Ab^length) = the tensor. It is slow and shares nothing with
+ * src/layers but the description of the tensors.
  */
 #ifndef MEGA_REFERENCE_SSM_H
 #define MEGA_REFERENCE_SSM_H

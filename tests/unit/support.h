@@ -13,7 +13,7 @@
 #include "src/layers/mega_config.h"
 #include "src/model/model.h"
 
-/* Whether a sanitizer watches, which allocates memory of its own and holds locks of its own. */
+/* SANITIZED tells whether a sanitizer runs, which allocates memory and holds locks of its own. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SANITIZED true
 #elif defined(__has_feature)
@@ -37,8 +37,8 @@ float *random_floats(Random *random, size_t n, float low, float high); /* the ca
 float *guarded_floats(Random *random, size_t n, float low, float high);
 void release_floats(float *x, size_t n);
 
-/* How a model file differs from what its configuration implies. Zeros mean plain float32 without
- * any difference. */
+/* Says how a model file differs from what its configuration implies. Zeros mean plain float32
+ * without any difference. */
 typedef struct ModelTweak {
     bool compress, panels; /* `panels` stores matrices in panels, without compression */
     MegaDtype dtype;       /* a quantized type applies to matrices only */

@@ -9,12 +9,12 @@
 
 #define MOST_TEST_TIERS (MEGA_MOST_TIERS + 1)
 
-/* The products in emulated tiles. They extend the generic tier. */
+/* The products in emulated tiles, which extend the generic tier. */
 extern const MegaTileKernels emulated_tiles;
 /* Returns the generic tier with these products, and the same with floats rounded to bf16. */
 const MegaKernels *emulated_amx(void);
 const MegaKernels *emulated_amx_bf16(void);
-/* Fills `out` with this machine's tiers, and emulated_amx behind them; returns their number. */
+/* Fills `out` with this machine's tiers, and emulated_amx after them; returns their number. */
 size_t test_tiers(const MegaKernels *out[MOST_TEST_TIERS]);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * test_characters.c - the byte of each character is the one that counting from the beginning finds,
- * in texts of any characters, with bytes that are no UTF-8, and behind their end.
+ * test_characters.c - the byte at which each character begins is the one that counting from the
+ * start of the text finds, for any characters, for bytes that are not UTF-8, and past the end.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,6 @@
 /*
- * test_heap.c - heaps (heap_tmpl.h): items come out in order, and a heap of n items that is kept
- * full holds the n largest of all.
+ * test_heap.c - heaps (heap_tmpl.h): items come out in order, and a heap that never exceeds n items
+ * ends with the n largest of all.
  */
 #include "tests/unit/support.h"
 

@@ -20,7 +20,7 @@ static void assert_sorted(const MegaSortString *strings, size_t count)
     }
 }
 
-/* Few different bytes make many strings that are equal, or differ behind the eighth byte only. */
+/* Few different bytes make many strings that are equal, or differ after the eighth byte only. */
 static void sorts_any_strings(void **state)
 {
     static const char bytes[] = {'a', 'b', '\x01', '\x7f', '\x80', '\xff'};

@@ -208,8 +208,8 @@ static void run_with_kernels(MegaSession *session, const MegaInput *input, float
         fail_msg("%s", err.text);
 }
 
-/* What a session keeps of kernels depends on the inputs that it has seen; no result does, nor on
- * the number of threads. */
+/* Which kernels a session keeps depends on the inputs that it has seen. No result depends on that,
+ * nor on the number of threads. */
 static void check_order(Golden *golden, MegaSession *session)
 {
     const size_t classes = (size_t)mega_model_class_count(golden->model);

@@ -29,8 +29,8 @@ static void classify(const MegaModel *model, const MegaInput *inputs, int thread
     mega_session_free(session);
 }
 
-/* Makes random data that fits the model, with tokens 4 ... vocab - 1. The caller frees values and
- * tokens. */
+/* Makes a random input that fits the model, with tokens 4 ... vocab - 1. The caller frees values
+ * and tokens. */
 static MegaInput random_input(const MegaConfig *config, size_t length, Random *random)
 {
     const MegaEmbedConfig *embed = &config->embed;

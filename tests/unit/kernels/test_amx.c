@@ -251,8 +251,8 @@ static void check_product(const MegaKernels *kernels, const Matrix *m, const flo
     free(alone);
 }
 
-/* Sizes around each block: rows of a tile and of a piece of x, a step and a block of weights along
- * k, a piece of x along k, and panels. */
+/* Tests sizes around each block: rows of a tile and of a piece of x, a step and a block of weights
+ * along k, a piece of x along k, and panels. */
 static void splits_floats(void **state)
 {
     static const struct {
@@ -300,7 +300,8 @@ static void rounds_floats(void **state)
     }
 }
 
-/* Numbers that are not finite show, in their row alone; the largest finite ones do no harm. */
+/* A number that is not finite shows in the results of its row, and only there; the largest finite
+ * ones do no harm. */
 static void extreme_floats(void **state)
 {
     enum { ROWS = 5, K = 40, OUT = 20 };
@@ -448,14 +449,15 @@ static void only_tiles_round(void **state)
     (void)state;
     const MegaKernels *tier = mega_kernels_by_name("amx");
     assert_null(mega_kernels_in_bf16(mega_kernels_by_name("generic")));
-    assert_null(mega_kernels_in_bf16(emulated_amx())); /* it is no tier of the machine */
+    /* the emulated tier is not one of this machine's */
+    assert_null(mega_kernels_in_bf16(emulated_amx()));
     if (tier) {
         assert_non_null(mega_kernels_in_bf16(tier));
         assert_true(mega_kernels_in_bf16(tier)->gemm != tier->gemm);
     }
 }
 
-/* On a machine with the unit, it has the bits of the one in C. */
+/* On a machine with the tile unit, its results have the bits of the emulated one. */
 static void real_tiles_have_the_same_bits(void **state)
 {
     enum { ROWS = 37, K = 300, OUT = 50 };

@@ -177,8 +177,8 @@ static void elementary_functions(void **state)
     free(expected);
 }
 
-/* Tests one product in all its forms: rows from one to beyond the largest tile, columns to beyond
- * the most panels of a tile. */
+/* Tests a product in all its forms: rows from one to beyond the largest tile, columns to beyond the
+ * most panels of a tile. */
 static void matrix_product(const MegaKernels *kernels, Random *random, MegaDtype kind, bool ending,
                            bool same_bits)
 {
@@ -362,8 +362,8 @@ static void integer_product(const MegaKernels *kernels, Random *random, MegaDtyp
     double size = norm(exact, rows * out);
     for (size_t i = 0; i < rows * out; i++)
         exact[i] -= rounded[i];
-    /* Usual are 6e-3 and 7e-2, more where few rows of weights have large errors by chance. Large
-     * numbers are not normally distributed, nor are their errors. */
+    /* The usual errors are 6e-3 and 7e-2, and larger where few rows of weights have large errors by
+     * chance. Large numbers are not normally distributed, nor are their errors. */
     double tolerance = kind == MEGA_Q8 ? 1e-2 : 1e-1;
     assert_true(worst || rows * out < 100 || norm(exact, rows * out) <= tolerance * size);
 
@@ -564,7 +564,7 @@ static void complex_numbers(void **state)
         }
 }
 
-/* Matrices of all small shapes, whose rows lie apart. */
+/* Transposes matrices of all small shapes, whose rows lie apart. */
 static void transposed(void **state)
 {
     Random random = {33};

@@ -65,8 +65,9 @@ static void softmax_blocks(void **state)
         }
 }
 
-/* Exponentials of rows of scores within the bound, with a bias that moves from row to row or none,
- * and their sums, which come on top of what was there. No row changes the bits of another. */
+/* Computes exponentials of rows of scores within the bound, with a bias that moves from row to row
+ * or without one, and their sums, which are added to what was there. No row changes the bits of
+ * another. */
 static void bounded_scores(void **state)
 {
     enum { ROWS = 4, KEYS = 140 };

@@ -52,7 +52,7 @@ static size_t run_products(const MegaKernels *kernels)
     count += count_subnormal(out, WIDTH);
     kernels->attend_values(&x[1], y, 0, slots, 1, WIDTH, WIDTH, out);
     count += count_subnormal(out, WIDTH);
-    /* weights of attention far below the largest one */
+    /* attention weights that are far below the largest one */
     for (size_t i = 0; i < WIDTH; i++)
         x[i] = i ? -90 : 0;
     kernels->attention(MEGA_ATTENTION_SOFTMAX, x, WIDTH, 1, sums);
@@ -107,7 +107,7 @@ static void kernels_make_none(void **state)
     }
 }
 
-/* Values that a layer of a Transformer makes of tiny ones. */
+/* Fails if a stage has subnormal values, or if its thread runs in another floating-point mode. */
 static void see_stage(void *context, const char *stage, int input, const float *data, size_t rows,
                       size_t columns)
 {

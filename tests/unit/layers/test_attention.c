@@ -1,5 +1,5 @@
 /*
- * test_attention.c - compares the attention of whole chunks, and of consecutive rows behind others,
+ * test_attention.c - compares the attention of whole chunks, and of consecutive rows after others,
  * with plain sums in double precision: scores of any size, so that rows subtract their largest
  * score or do not, or begin to in the middle of their keys. And values in panels.
  */
@@ -17,7 +17,8 @@
 #define MOST_KEYS 300
 #define MOST_SCRATCH (MEGA_ATTENTION_ROWS * MEGA_KEY_BLOCK)
 
-/* A chunk, and what it is made of. */
+/* A chunk of random queries, keys and values with their bias and factors. Keys and values are also
+ * packed in panels. */
 typedef struct Chunk {
     size_t keys, z, hidden;
     float *q, *k, *v, *bias, *factor;
@@ -131,8 +132,8 @@ static void run_measured(const MegaKernels *kernels, const Chunk *c, const MegaA
     run(kernels, &measured, MEGA_ATTENTION_ROWS, out);
 }
 
-/* Scores from tiny to hundreds, growing or shrinking along the keys. The rows of a request never
- * change the bits of each other, nor does it matter who measures the keys. */
+/* Tests scores from tiny to hundreds that grow or shrink along the keys. The rows of a request
+ * never change each other's bits, nor does it matter who measures the keys. */
 static void scores_of_any_size(void **state)
 {
     static const struct {
@@ -157,7 +158,7 @@ static void scores_of_any_size(void **state)
         expect(&c, &request, expected);
         for (size_t t = 0; t < tier_count; t++) {
             run(tiers[t], &request, MEGA_ATTENTION_ROWS, out);
-            /* softmax of scores of hundreds amplifies what products in tiles are less exact */
+            /* softmax of scores in the hundreds amplifies the larger errors of products in tiles */
             const double factor = tiers[t] == emulated_amx() ? 16 : 1;
             assert_close(out, expected, floats,
                          factor * (kind == MEGA_ATTENTION_SOFTMAX ? 2e-4 : 2e-6 * (double)c.keys));
@@ -173,7 +174,7 @@ static void scores_of_any_size(void **state)
     }
 }
 
-/* A query, a key or a bias that is no number spoils the rows that see it, and no others. */
+/* A query, a key or a bias that is not a number spoils the rows that see it, and no others. */
 static void what_is_no_number(void **state)
 {
     const MegaKernels *tiers[MOST_TEST_TIERS];
@@ -214,8 +215,8 @@ static float *spread(const float *x, size_t rows, size_t sequences, size_t colum
     return out;
 }
 
-/* Rows of a decoder behind `past` others, by one and by three threads. What it reads are tables for
- * several sequences, and of the bias those entries alone that look back. */
+/* Tests rows of a decoder after `past` others, with one and with three threads. A decoder reads
+ * tables for several sequences, and only those entries of the bias that look back. */
 static void consecutive_rows(void **state)
 {
     const MegaKernels *tiers[MOST_TEST_TIERS];

@@ -17,7 +17,7 @@ static float *aligned_floats(size_t n)
     return x;
 }
 
-/* One output of a signal of `length` numbers on a line. */
+/* Returns one output for a signal of `length` numbers on a line, summed directly. */
 static double direct(const MegaLineKernel *kernel, const float *x, size_t length, size_t t)
 {
     double sum = (double)kernel->d * (double)x[t];
@@ -52,8 +52,8 @@ static void convolve(const MegaLineFft *fft, const MegaKernels *kernels,
 
 #endif
 
-/* Kernels that look back, ahead, both or nowhere, of any number of lags, for signals of all lengths
- * up to the size, by the kernels of every tier. */
+/* Tests kernels that look back, ahead, both or nowhere, with any number of lags, for signals of all
+ * lengths up to the size, in every tier. */
 static void lines(void **state)
 {
     (void)state;

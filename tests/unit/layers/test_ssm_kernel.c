@@ -233,7 +233,7 @@ static void lengths_that_transform_badly(void **state)
     free_space(&space);
 }
 
-/* Tensors of an old release: lambda as it is, and q in place of the conjugate of p. */
+/* Tensors of an old release have lambda as it is, and q in place of the conjugate of p. */
 static void lambda_and_q_of_their_own(void **state)
 {
     (void)state;
@@ -266,7 +266,7 @@ static double complex number(const float *values, size_t at)
     return (double)values[2 * at] + I * (double)values[2 * at + 1];
 }
 
-/* 2 Re sum_n a_n x_n */
+/* Returns 2 Re sum_n a_n x_n. */
 static double twice_real(const float *a, const double complex *x, size_t n)
 {
     double complex sum = 0;
@@ -275,7 +275,7 @@ static double twice_real(const float *a, const double complex *x, size_t n)
     return 2 * creal(sum);
 }
 
-/* One step of a feature, as ssm_kernel.h states it. */
+/* Takes one step of a feature, as ssm_kernel.h states it. */
 static void take_step(const MegaSsm *ssm, const MegaSsmSteps *steps, size_t h, double u,
                       double complex *x)
 {
@@ -377,7 +377,8 @@ static void transforms_of_any_length(void **state)
     }
 }
 
-/* Compares the answers of a recurrence by matrix, in both directions, to a one in the middle. */
+/* Compares the responses of a recurrence by matrix, in both directions, to an impulse in the
+ * middle. */
 static void compare_matrix(const MegaSsm *ssm)
 {
     enum { LENGTH = 60, MIDDLE = 25, MOST_FEATURES = 21 };

@@ -1,8 +1,9 @@
 /*
- * test_earlier.c - files of the earlier layout have the same weights as today's, in every type and
- * encoding. Faulty files of that layout, and layouts of later versions, are refused.
+ * test_earlier.c - files of the earlier layout have the same weights as those of today's, in every
+ * type and encoding. Faulty files of that layout, and layouts of later versions, are refused.
  *
- * A file of the earlier layout is made from one of today: parts are joined, tied tails transposed.
+ * A file of the earlier layout is made from one of today's: parts are joined, and tied tails are
+ * transposed.
  */
 #include "tests/unit/support.h"
 

@@ -1,5 +1,5 @@
 /*
- * test_model.c - loading: good files, every mismatch of tensors and configuration, and damage.
+ * test_model.c - loads models: good files, every mismatch of tensors and configuration, and damage.
  */
 #include "tests/unit/support.h"
 
@@ -89,7 +89,7 @@ static void types_and_encodings(void **state)
     }
 }
 
-/* Opens a model in memory, at every alignment that a caller may have. */
+/* A model in memory opens at every alignment that a caller may have. */
 static void from_memory(void **state)
 {
     MegaConfig config = small_config();
@@ -210,7 +210,7 @@ static void inconsistent_decoders(void **state)
 }
 #undef REFUSED
 
-/* Metadata that replace what was written. */
+/* Metadata that replace those of a good file. */
 static void metadata_of_another_kind(void **state)
 {
     static const int64_t none[1] = {0}, long_one[2] = {15, 30}, many[64];

@@ -1,6 +1,6 @@
 /*
- * test_positions.c - the sinusoids of positions: rows of the original's own table to the last
- * digits, and what any row must be.
+ * test_positions.c - compares the sinusoids of positions with rows of the original's own table, to
+ * the last digit, and checks what holds for every row.
  */
 #include "tests/unit/golden.h"
 
@@ -24,7 +24,8 @@ static void make_row(int width, int pad, size_t position, float *row)
     mega_positions_add(&positions, position, 1, row);
 }
 
-/* Rows up to 2003 of the original's table, in which the rounding of its steps shows. */
+/* Compares rows up to 2003 of the original's table, far enough for the rounding of its steps to
+ * show. */
 static void equals_the_original(void **state)
 {
     const Golden golden = {.folder = "tests/fixtures/xfm_lra_listops"};
@@ -37,7 +38,7 @@ static void equals_the_original(void **state)
     assert_in_range(width, 2, MOST_WIDTH);
     for (size_t i = 0; i < rows.elements; i++) {
         if (rows.i32[i] < 2)
-            continue; /* the row of <pad>, and the one before it, are no position's */
+            continue; /* the row of <pad>, and the one before it, belong to no position */
         make_row((int)width, 1, (size_t)rows.i32[i] - 2, row);
         for (size_t c = 0; c < width; c++)
             assert_true(fabsf(row[c] - values.f32[i * width + c]) <= 1e-6f);

@@ -233,7 +233,7 @@ static MegaBuffer expect_converted(Spoilt spoilt)
 #define DECODER {"decoder.embed_tokens.weight", 0, 0, 0}
 #define ENCODER {"encoder.embed_tokens.weight", 0, 0, 0}
 
-/* Whichever names the shared tables have, the model has the same bytes. */
+/* The model has the same bytes, whichever names the checkpoint has for shared tables. */
 static void shared_tables(void **state)
 {
     static const struct {

@@ -575,7 +575,7 @@ static void *count_letters(void *context)
     return NULL;
 }
 
-/* Whoever asks first about a character, all threads get the same answer. */
+/* All threads get the same class for a character, whichever of them asks first. */
 static void classes_are_shared(void **state)
 {
     (void)state;

@@ -1,6 +1,6 @@
 /*
- * test_request.c - what mega-run serve reads of a request (tools/run/serve/request.h, fields.h),
- * and whom it answers (guard.h).
+ * test_request.c - parses requests as mega-run serve does (tools/run/serve/request.h, fields.h),
+ * and tests which of them it may answer (guard.h).
  */
 #include <setjmp.h>
 #include <stdarg.h>
