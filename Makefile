@@ -86,7 +86,7 @@ LIB_SRC += \
     $(if $(filter 1,$(WITH_OPENBLAS)),src/kernels/openblas.c) \
     src/kernels/forms.c src/kernels/matmul.c src/kernels/linear.c \
     src/model/earlier.c src/model/field.c src/model/config.c src/model/tensors.c src/model/stored.c \
-    src/model/fold.c src/model/positions.c src/model/model.c \
+    src/model/fold.c src/model/positions.c src/model/load.c src/model/model.c \
     src/layers/tap.c src/layers/workspace.c src/layers/chunks.c src/layers/norm.c src/layers/rows.c \
     src/layers/embed.c src/layers/fft_convolution.c \
     src/layers/dft.c src/layers/ssm_system.c src/layers/ssm_kernel.c src/layers/ssm_steps.c \

@@ -94,7 +94,7 @@ int mega_raw_read_bytes(const MegaRaw *raw, size_t limit, MegaBuffer *out, MegaE
     if (raw->kind == MEGA_RAW_PATH)
         return mega_source_read(out, raw->data, "a text", limit, err);
     if (raw->kind != MEGA_RAW_TEXT)
-        return mega_fail(err, MEGA_ERR_INPUT, "%s is no text, but this model takes text",
+        return mega_fail(err, MEGA_ERR_INPUT, "%s is not text, but this model takes text",
                          mega_raw_name(raw));
     mega_put_bytes(out, raw->data, raw->size);
     return out->failed ? mega_fail(err, MEGA_ERR_MEMORY, "no memory for a text") : 0;
