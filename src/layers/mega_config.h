@@ -101,8 +101,8 @@ typedef struct MegaLayerWeights {
 
 /* ---- The kind of layer ---------------------------------------------------------------------- */
 
-/* These translate between the kinds of attention functions and of relative position biases and their
- * names in metadata, which are those of the original. An unknown name gives -1. */
+/* These translate between kinds of attention functions or relative position biases and their names
+ * in metadata, which are those of the original. An unknown name gives -1. */
 const char *mega_attention_name(MegaAttentionKind kind);
 int mega_attention_by_name(const char *name);
 const char *mega_bias_name(MegaBiasKind kind);
