@@ -555,15 +555,10 @@ def check_beam(draw, form, source, folder):
 
 def check(draw, model, inputs, folder):
     """A sentence about what differs, or None."""
-    plain.save(folder / 'model.pt', draw.t, draw.args)
-    failed = plain.run(plain.BUILD / 'mega-convert', '-q', '--force', '-o', folder / 'model.mega',
-                       folder / 'model.pt')
+    failed = plain.convert(draw.t, draw.args, folder)
     if failed:
         return failed
-    files = []
-    for i, x in enumerate(inputs):
-        files += ['--target' if i and model is Translator else '--in', folder / f'{i}.npy']
-        np.save(folder / f'{i}.npy', x)
+    files = plain.write_inputs(inputs, model is Translator, folder)
     form = model(draw.t, draw.args)
     form.vocabulary = 61
     expected = form.logits(*inputs)

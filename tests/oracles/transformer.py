@@ -584,17 +584,28 @@ def run(*command):
     return done.stderr.strip() if done.returncode else None
 
 
+def convert(tensors, args, folder):
+    """Make model.mega of a checkpoint; why that failed, or None."""
+    save(folder / 'model.pt', tensors, args)
+    return run(BUILD / 'mega-convert', '-q', '--force', '-o', folder / 'model.mega',
+               folder / 'model.pt')
+
+
+def write_inputs(inputs, translates, folder):
+    """Write inputs as arrays; the arguments by which `mega-run forward` reads them."""
+    arguments = []
+    for i, x in enumerate(inputs):
+        arguments += ['--target' if i and translates else '--in', folder / f'{i}.npy']
+        np.save(folder / f'{i}.npy', x)
+    return arguments
+
+
 def check(draw, model, inputs, folder):
     """A sentence about what differs, or None."""
-    save(folder / 'model.pt', renamed(draw), draw.args)
-    failed = run(BUILD / 'mega-convert', '-q', '--force', '-o', folder / 'model.mega',
-                 folder / 'model.pt')
+    failed = convert(renamed(draw), draw.args, folder)
     if failed:
         return failed
-    files = []
-    for i, x in enumerate(inputs):
-        files += ['--target' if i and model is Translator else '--in', folder / f'{i}.npy']
-        np.save(folder / f'{i}.npy', x)
+    files = write_inputs(inputs, model is Translator, folder)
     failed = run(BUILD / 'mega-run', 'forward', '-m', folder / 'model.mega', *files, '-o',
                  folder / 'out.npy')
     if failed:
