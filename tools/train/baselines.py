@@ -18,7 +18,10 @@ from mega import SequenceNorm, mean_of
 # ---- Transformer ----
 
 def sinusoids(length, width, first=2):
-    """Rows ``first`` ... of the table, rounded as the original rounds; tokens begin at row 2."""
+    """``length`` rows of the table from row ``first`` on; tokens begin at row 2.
+
+    They are rounded where the original rounds.
+    """
     half = width // 2
     step = torch.tensor(-math.log(10000) / (half - 1), dtype=torch.float32)
     frequency = torch.exp((torch.arange(half) * step).double()).float()
@@ -27,7 +30,10 @@ def sinusoids(length, width, first=2):
 
 
 class Attention(nn.Module):
-    """Attention of several heads; ``fused`` is PyTorch's own function, which writes no L x L."""
+    """Attention of several heads.
+
+    With ``fused``, PyTorch's own function computes it, which never stores the L x L scores.
+    """
 
     def __init__(self, width, heads, fused=True):
         super().__init__()
@@ -59,7 +65,7 @@ class Attention(nn.Module):
 
 
 class TransformerLayer(nn.Module):
-    """Self-attention, in a decoder attention to the encoder, and a feed-forward network."""
+    """Self-attention, attention to the encoder (in a decoder), and a feed-forward network."""
 
     def __init__(self, width, heads, ffn, dropout=0.0, pre_norm=False, causal=False, cross=False):
         super().__init__()
@@ -78,7 +84,7 @@ class TransformerLayer(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def add(self, x, norm, block):
-        """x and what the block makes of it, with the norm before or after."""
+        """Add what ``block`` makes of x to x, with the norm before the block or after the sum."""
         if self.pre_norm:
             return x + self.dropout(block(norm(x)))
         return norm(x + self.dropout(block(x)))
@@ -87,7 +93,7 @@ class TransformerLayer(nn.Module):
         return self.fc2(self.dropout(F.gelu(self.fc1(x))))
 
     def forward(self, x, encoded=None, mask=None):
-        """``mask`` is that of the encoder's positions, be they ``encoded`` or x itself."""
+        """``mask`` belongs to the encoder's positions: to ``encoded`` in a decoder, else to x."""
         own = None if self.causal else mask
         x = self.add(x, self.self_attn_layer_norm,
                      lambda y: self.self_attn(y, mask=own, causal=self.causal))
@@ -98,7 +104,7 @@ class TransformerLayer(nn.Module):
 
 
 class Stack(nn.Module):
-    """Embedding, positions and layers: what all Transformers have."""
+    """Embedding, positions and layers, which all Transformers have."""
 
     def __init__(self, embedding, width, heads, ffn, layers, positions, first=2, **layer):
         super().__init__()
@@ -129,7 +135,7 @@ def token_embedding(vocabulary, width):
 
 
 class TransformerEncoder(Stack):
-    """The encoder of a translator: pre-norm, and so with a final norm."""
+    """The encoder of a translator. Its layers are pre-norm, so a final norm follows them."""
 
     def __init__(self, args, vocabulary):
         super().__init__(token_embedding(vocabulary, args.encoder_embed_dim),
@@ -137,7 +143,7 @@ class TransformerEncoder(Stack):
                          args.encoder_ffn_embed_dim, args.encoder_layers,
                          args.max_source_positions, dropout=args.dropout, pre_norm=True)
         self.layer_norm = nn.LayerNorm(args.encoder_embed_dim)
-        self.register_buffer('version', torch.tensor([3.0]))  # which has a final norm
+        self.register_buffer('version', torch.tensor([3.0]))  # this version has a final norm
 
     def forward(self, tokens, mask=None):
         return self.layer_norm(self.run(tokens, mask=mask))
@@ -182,16 +188,16 @@ def transformer_args(sides, **given):
 # ---- S4 ----
 
 def legendre(states):
-    """(poles, B, P) of the HiPPO matrix of Legendre polynomials; of each conjugate pair one half.
+    """(poles, B, P) of the HiPPO matrix of Legendre polynomials, one of each conjugate pair.
 
-    The matrix is normal but for a product P P', so that its eigenvectors are known exactly.
+    The matrix is normal plus the rank-one term -P P', so its eigenvectors are known exactly.
     """
     n = torch.arange(states, dtype=torch.float64)
     root = (2 * n + 1).sqrt()
     p, b = (n + 0.5).sqrt(), root
     a = -torch.outer(root, root).tril(-1) - torch.diag(n + 1)
     normal = a + torch.outer(p, p)
-    # what is left besides -1/2 on the diagonal is skew-symmetric: i times it is Hermitian
+    # Apart from -1/2 on the diagonal, `normal` is skew-symmetric: -i times that is Hermitian.
     skew = normal + 0.5 * torch.eye(states, dtype=torch.float64)
     frequency, vectors = torch.linalg.eigh(-1j * skew.to(torch.complex128))
     half = vectors[:, :states // 2].conj().T
@@ -223,7 +229,10 @@ class Kernel(nn.Module):
         self.length = length
 
     def kernels(self, real=torch.float32):
-        """[2 directions, features, length]; the sums over states in ``real``'s complex numbers."""
+        """[2 directions, features, length].
+
+        Sums over states are computed in complex numbers of the precision of ``real``.
+        """
         n, complex_type = self.length, torch.complex64
         if real == torch.float64:
             complex_type = torch.complex128
@@ -249,7 +258,7 @@ class Kernel(nn.Module):
 
 
 class S4Part(nn.Module):
-    """y = K u + D u. With kept spectra nothing but the convolution is left for each input."""
+    """y = K u + D u. After ``keep``, an input costs nothing but the convolution."""
 
     def __init__(self, features, states, length):
         super().__init__()
@@ -261,7 +270,7 @@ class S4Part(nn.Module):
         if length in self.spectra:
             return self.spectra[length]
         back, ahead = self.kernel.kernels(real)[..., :length]
-        # looking ahead starts at the next position: K'[j] stands at lag -1 - j
+        # The kernel that looks ahead starts at the next position: K'[j] stands at lag -1 - j.
         return torch.fft.rfft(torch.cat([back, ahead.flip(-1)], dim=-1))
 
     def keep(self, length):
@@ -325,7 +334,7 @@ class S4(nn.Module):
         return self.decoder[0]['output_transform'](mean_of(self.states(inputs, mask), mask))
 
     def hyper_parameters(self, encoder, dataset):
-        """The sections of the framework's arguments, of which `encoder` and `dataset` are given."""
+        """The framework's arguments by section; `encoder` and `dataset` depend on the inputs."""
         sizes = self.sizes
         layer = dict(
             _name_='s4', mode='nplr', d_state=sizes['d_state'], channels=1, n_ssm=1, rank=1,

@@ -50,14 +50,14 @@ def vocabulary(state):
 
 
 def classify(model, folder):
-    """Yield the model's logits of each input and the path of the expected ones."""
+    """Yield the model's logits for each input and the path of the expected ones."""
     for path in sorted(folder.glob('in.*.values.npy')):
         logits = model(torch.from_numpy(np.load(path)).unsqueeze(0))
         yield logits, str(path).replace('in.', 'out.').replace('values', 'logits')
 
 
 def translate(model, folder):
-    """The same with the target given; the source is once padded too, which changes nothing."""
+    """Yield logits for given targets, of each source as it is and padded: they must be the same."""
     for path in sorted(folder.glob('in.*.src.npy')):
         source = torch.from_numpy(np.load(path)).unsqueeze(0)
         previous = torch.from_numpy(np.load(str(path).replace('src', 'prev'))).unsqueeze(0)
@@ -67,7 +67,7 @@ def translate(model, folder):
 
 
 def predict(model, folder):
-    """The same for language models; padding up to whole chunks is cut off again."""
+    """Yield logits of language models; padding up to whole chunks is cut off again."""
     chunk = model.decoder.layers[0].mega_layer.chunk or 1
     for path in sorted(folder.glob('L*.input.npy')):
         tokens = torch.from_numpy(np.load(path)).unsqueeze(0)
@@ -87,7 +87,7 @@ FAMILIES = [
 
 @torch.no_grad()
 def check(folder, build, run):
-    """Number of comparisons, the largest difference, and whether each is within its tolerance."""
+    """(number of comparisons, largest difference, whether each is within its tolerance)"""
     path = next(folder.glob('checkpoint.pt*'))
     checkpoint = torch.load(path, map_location='cpu', weights_only=False)
     state = {name: value for name, value in checkpoint['model'].items()

@@ -46,7 +46,10 @@ def load_images(archive, cache):
 
 
 class Normaliser:
-    """uint8 (batch, height, width, colour) to normalised float (batch, colour, height, width)."""
+    """Makes uint8 (batch, height, width, colour) normalised float (batch, colour, height, width).
+
+    Mean and deviation of each colour are those of the pictures that it was made from.
+    """
 
     def __init__(self, images):
         values = images.view(-1, images.size(-1)).double() / 255.0
@@ -57,7 +60,7 @@ class Normaliser:
 
 
 def augment(images, generator, shift, flips=0.5):
-    """Random shifts of up to ``shift`` pixels (edges are reflected) and horizontal flips."""
+    """Shift each picture by up to ``shift`` pixels (edges are reflected) and mirror some."""
     count = images.size(0)
     padded = F.pad(images.permute(0, 3, 1, 2).float(), (shift,) * 4, mode='reflect')
     top, left = torch.randint(0, 2 * shift + 1, (2, count, 1), generator=generator)
@@ -70,9 +73,9 @@ def augment(images, generator, shift, flips=0.5):
 
 
 def erase(images, generator, side):
-    """Leave out a square of ``side`` pixels around a random one: it gets the mean colour.
+    """Give a square of ``side`` pixels around a random one the mean colour.
 
-    What is left has to tell what the picture shows, so that no single part is relied on.
+    The model has to recognise the rest of the picture, so it learns to rely on no single part.
     """
     count, height = images.size(0), images.size(2)
     middle = torch.randint(0, height, (2, count, 1), generator=generator)

@@ -19,7 +19,7 @@ ARCHITECTURES = ('mega', 'mega-chunk', 'transformer', 's4')
 
 
 class Tokens(NamedTuple):
-    """Texts. ``positions`` is the most symbols of a text."""
+    """Texts of at most ``positions`` symbols."""
 
     vocabulary: int
     positions: int
@@ -40,7 +40,7 @@ class Frames(NamedTuple):
 
 
 class Pixels(NamedTuple):
-    """Gray pictures of ``size`` x ``size``, a pixel a position."""
+    """Gray pictures of ``size`` x ``size``; every pixel is one position."""
 
     size: int
     mean: float
@@ -65,15 +65,15 @@ class Patches(NamedTuple):
 
 
 class Classifier(NamedTuple):
-    """A model, the ending of its checkpoints, and what they have beside the weights."""
+    """A model, the ending of its checkpoints' names, and what they hold besides the weights."""
 
     model: nn.Module
     suffix: str
     weights: str  # the key of the state dict
-    beside: dict
+    others: dict    # the other entries of the checkpoint
 
     def checkpoint(self, state):
-        return {self.weights: state, **self.beside}
+        return {self.weights: state, **self.others}
 
 
 def sizes_of(architecture, dim, layers, dropout):
@@ -114,7 +114,7 @@ def mega_args(sizes, labels, positions, chunk, **more):
 
 
 def input_args(form):
-    """What the arguments say about the inputs."""
+    """The checkpoint's arguments that describe its inputs."""
     if isinstance(form, Tokens):
         return {'input_type': 'text', 'text_limit': form.positions}
     if isinstance(form, Pixels):
@@ -172,7 +172,7 @@ def _s4(form, sizes, labels):
 
 
 def build(architecture, form, sizes, labels, chunk):
-    """A classifier; ``chunk`` is only for mega-chunk."""
+    """Make a ``Classifier``; ``chunk`` is used by mega-chunk only."""
     if isinstance(form, Patches):
         model = mega.PatchClassifier(
             dim=sizes['dim'], hidden=sizes['hidden'], ffn=sizes['ffn'], z_dim=sizes['z_dim'],

@@ -2,14 +2,14 @@
 
 Usage: train classify --data MANIFEST.tsv --out FOLDER [--architecture NAME] [--minutes 20]
 MANIFEST.tsv has a line for each file; its first line names the columns path and label, and maybe
-split (train, valid, test). A folder with a folder for each class is taken, too, and one with such
-folders in train, test and maybe valid. Without a split a tenth of the files is held out to show how
-good the model is.
+split (train, valid, test). MANIFEST.tsv may also be a folder that has a folder for each class, or
+that has such folders in train, test and maybe valid. Without a split a tenth of the files is held
+out to show how good the model is.
 
 Writes OUT/files.tsv, which says what is held out, then OUT/curve.svg and OUT/last.pt while it runs,
 and OUT/final.pt (or .ckpt, .pth) and OUT/final.mega at the end, which has the labels and the
 preparation of inputs: `mega-run classify -m OUT/final.mega FILE` answers at once, and `mega-run
-eval -m OUT/final.mega OUT/files.tsv --split valid` tells which classes it takes for which others.
+eval -m OUT/final.mega OUT/files.tsv --split valid` tells which classes it confuses.
 --resume goes on with a run that was ended.
 """
 
@@ -30,16 +30,17 @@ import sound
 import training
 
 CHUNKS = {'text': 128, 'sound': 50, 'picture': 128}
-WHOLE = 512      # positions beyond which attention to everything is not faster in flat batches
-POOL = 32        # batches of texts that are sorted by length together
-FRAMES = (0.03, 0.01)  # seconds of a frame, and from one to the next
-BANDS = 0.3      # filters of sound for each channel: two parts and the energy need three
+WHOLE = 512      # up to so many positions, flat batches are faster without chunks, too
+POOL = 32        # so many batches of texts are sorted by length together
+FRAMES = (0.03, 0.01)  # seconds: length of a frame, and distance between the starts of two
+BANDS = 0.3      # filters per channel; each needs three channels: cosine, sine and energy
 
 
 # ---- The three kinds of data ----
 #
-# Each has ``form`` (what the model sees), ``batches(part, chosen)``, which makes the inputs of some
-# files, ``augment`` for those of training, and ``converting``, options of mega-convert.
+# Each has ``form``, which describes the model's inputs, ``converting``, which are options of
+# mega-convert, and ``batch(part, chosen, generator)``, which makes the model's inputs of the files
+# with the numbers ``chosen``; with a generator it distorts them at random, for training.
 
 class Texts:
     def __init__(self, options, parts):
@@ -67,7 +68,7 @@ class Texts:
         return [len(ids) for ids in self.ids[part]]
 
     def batch(self, part, chosen, generator=None):
-        """Padded to a multiple of 16, and a mask unless nothing is padded."""
+        """Symbols of the texts, padded to a multiple of 16, and the mask of the real ones."""
         rows = [self.ids[part][i] for i in chosen]
         longest = -(-max(map(len, rows)) // 16) * 16
         filled = torch.full((len(rows), min(longest, self.length)), self.units.pad)
@@ -98,7 +99,7 @@ class Sounds:
 
     @staticmethod
     def statistics(clips):
-        """Mean and deviation of samples from -1 to 1, some clips at a time."""
+        """Mean and deviation of samples scaled to -1 ... 1; some clips at a time save memory."""
         sums = torch.zeros(2, dtype=torch.float64)
         for part in clips.split(500):
             values = part.double() / 32768
@@ -127,7 +128,7 @@ class Sounds:
         embedding = encoder.encoder[0] if architecture == 's4' else encoder.embed_tokens
         bands = int(BANDS * embedding.weight.size(0))
         sound.start_as_filters(embedding, samples, self.rate, bands)
-        if architecture == 'transformer':  # which multiplies them by the root of the width
+        if architecture == 'transformer':  # it multiplies embeddings by the root of the width
             embedding.weight.data.div_(embedding.weight.size(0) ** 0.5)
         elif architecture != 's4':
             sound.start_with_energies(encoder, bands)
@@ -168,7 +169,7 @@ KINDS = {'text': Texts, 'sound': Sounds, 'picture': Pictures}
 
 
 class FlatTexts:
-    """How MEGA is trained on texts: they lie end to end, and may come with hints."""
+    """Trains MEGA on texts that lie end to end, with hints if they are wanted."""
 
     def __init__(self, flat, model, data, targets, options):
         self.data, self.make, self.weight = data, flat.Texts.of, options.hints
@@ -188,7 +189,7 @@ class FlatTexts:
 
     @staticmethod
     def suits(flat, model, data, options):
-        """Whether flat.cpp has what the model needs, and is faster (see README)."""
+        """Whether flat.cpp can compute the model, and faster than PyTorch (see README)."""
         if not (flat and isinstance(data, Texts) and not options.padded
                 and (options.architecture == 'mega-chunk'
                      or options.architecture == 'mega' and data.length <= WHOLE)):
@@ -206,7 +207,7 @@ class FlatTexts:
         return texts, places, torch.cat([self.hints[i][1] for i in chosen])
 
     def evaluated(self, model, part):
-        """A function that makes the logits of some files of a part."""
+        """Return a function that makes the logits of some files of a part."""
         flat = self.flat_of(model)
 
         def logits(chosen):
@@ -227,14 +228,14 @@ class FlatTexts:
 
 
 def without_hints(state):
-    """The parameters that a checkpoint has."""
+    """The parameters that go into a checkpoint: all but those that learn the hints."""
     return {name: value for name, value in state.items() if not name.startswith('hints.')}
 
 
 # ---- The run ----
 
 def epoch_groups(data, labels, options, epoch, sort=True):
-    """Numbers of the files of each batch, in a random order; texts are beside others as long."""
+    """The numbers of each batch's files, in a random order; texts of a batch are about as long."""
     generator = torch.Generator().manual_seed(options.seed * 100000 + epoch)
     order = torch.randperm(len(labels), generator=generator).tolist()
     if not (sort and isinstance(data, Texts)):
@@ -249,7 +250,7 @@ def epoch_groups(data, labels, options, epoch, sort=True):
 
 @torch.no_grad()
 def evaluate(model, data, part, labels, texts=None, batch=50):
-    """(accuracy in per cent, nats); with ``texts`` by flat batches."""
+    """(accuracy in per cent, loss in nats); ``texts``, a FlatTexts, evaluates in flat batches."""
     model.eval()
     logits_of = (texts.evaluated(model, part) if texts
                  else lambda chosen: model(*data.batch(part, chosen)))
@@ -280,12 +281,13 @@ def parse(arguments):
                         'common ones make up most of the texts')
     parser.add_argument('--length', type=int, help='symbols to which texts are cut')
     parser.add_argument('--hints', type=float, default=0.0, metavar='WEIGHT',
-                        help='learn what single words speak for beside the class, with this weight '
-                             '(1): bytes are read well much sooner')
+                        help='also learn which class single words speak for; this is the weight of '
+                             'that loss (1), and models of bytes learn much faster with it')
     parser.add_argument('--padded', action='store_true',
-                        help='the plain models: texts padded to one length, products in float32')
+                        help='train without flat batches: texts are padded to one length, and '
+                             'products are in float32')
     parser.add_argument('--seconds', type=training.positive(float), default=10.0,
-                        help='to which recordings are cut')
+                        help='length to which recordings are cut')
     parser.add_argument('--hop', type=int, help='samples from one frame of sound to the next')
     parser.add_argument('--frame', type=training.positive(int), help='samples of a frame')
     parser.add_argument('--size', type=int, default=32, help='side of pictures, in pixels')
@@ -296,17 +298,18 @@ def parse(arguments):
     export.add_option(parser)
     options = parser.parse_args(arguments)
     if options.hints < 0:
-        parser.error('--hints is not negative')
+        parser.error(f'--hints is a weight of 0 or more, not {options.hints:g}')
     if options.size % 4 or not 8 <= options.size <= 64:
-        parser.error('--size is a multiple of 4 from 8 to 64')
+        parser.error(f'--size is a multiple of 4 from 8 to 64, not {options.size}')
     for name, (least, multiple) in {'dim': (32, 32), 'length': (16, 16), 'hop': (1, 1),
                                     'chunk': (1, 1), 'layers': (1, 1)}.items():
         value = getattr(options, name)
         if value is not None and (value < least or value % multiple):
-            parser.error(f'--{name} is a multiple of {multiple}, and at least {least}')
+            parser.error(f'--{name} is a multiple of {multiple} and at least {least}, not {value}')
     if options.frame and (options.frame < (options.hop or 1)
                           or (options.frame - (options.hop or 0)) % 2):
-        parser.error('--frame exceeds --hop by an even number of samples')
+        parser.error(f'--frame exceeds --hop by an even number of samples; {options.frame} and '
+                     f'{options.hop or "no --hop"} were given')
     return options
 
 
@@ -333,8 +336,8 @@ def train(options, flat):
     if FlatTexts.suits(flat, built.model, data, options):
         texts = FlatTexts(flat, built.model, data, targets, options)
     elif options.hints:
-        raise inputs.Problem('--hints are for texts of bytes and mega-chunk, or mega with texts of at '
-                             f'most {WHOLE}, and need a C++ compiler')
+        raise inputs.Problem('--hints are for texts of bytes and mega-chunk, or mega with texts of '
+                             f'at most {WHOLE}, and need a C++ compiler')
     print(f'{options.architecture}: {sum(p.numel() for p in built.model.parameters()):,} '
           'parameters', flush=True)
 
@@ -377,7 +380,7 @@ def main(arguments=None):
     flat = training.load_flat()
     if flat:
         flat.serve_averages()
-    # The matrices of short averages are only fast where torch.compile fuses what makes them.
+    # A matrix per channel is only fast if torch.compile fuses the passes that make it.
     mega.TOEPLITZ_LIMIT = 64
     try:
         train(options, flat)

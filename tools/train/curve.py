@@ -8,7 +8,7 @@ COLOURS = ('#888888', '#1f5fa8', '#b3541e', '#3d7a3d', '#7d4a99')
 
 
 def ticks(low, high, count=5):
-    """Round numbers from low to high, about ``count`` of them."""
+    """About ``count`` round numbers from low to high."""
     span = (high - low) or abs(high) or 1.0
     step = 10 ** math.floor(math.log10(span / count))
     step *= next(factor for factor in (1, 2, 5, 10) if span / (step * factor) <= count)
@@ -47,7 +47,7 @@ def _panel(name, points, last, top, colour):
 
 
 def draw(history, path):
-    """Write the curve as SVG. ``history`` has a dict for each report: minutes and figures."""
+    """Write the curve as SVG. ``history`` has a dict of minutes and figures for each report."""
     names = [name for name in dict.fromkeys(name for row in history for name in row)
              if name != 'minutes']
     last = max(max(row['minutes'] for row in history), 1e-6)

@@ -1,14 +1,14 @@
-"""Train a translator of everyday sentences, English to German or, with --into en, back.
+"""Train a translator of everyday sentences, English to German or, with --into en, the reverse.
 
 Usage: everyday.py --data DATA --ding DE-EN --out FOLDER --minutes 240 --decay-minutes 60
 DATA holds the folders `tatoeba` and `multi30k`; DE-EN is /usr/share/trans/de-en of Debian's package
-trans-de-en, the dictionary Ding. everyday.tsv has greetings, signs and common words, which texts
-have too seldom. --pairs FILE.tsv adds lines `english TAB german` of one's own.
+trans-de-en, the dictionary Ding. everyday.tsv has greetings, signs and common words, which are too
+rare in the other texts. --pairs FILE.tsv adds lines `english TAB german` of one's own.
 
 Writes OUT/codes (BPE) and OUT/dict.txt, which serves both languages and both directions,
-OUT/last.pt after some minutes, OUT/preview.pt at every validation, and OUT/final.pt in the format
-of the fairseq family. The validation parts of Tatoeba and Multi30k choose; their test parts are
-only kept out of the training data.
+OUT/last.pt after some minutes, OUT/preview.pt at every validation, and at the end OUT/final.pt in
+the format of the fairseq family and OUT/final.mega. Validation is on the validation parts of
+Tatoeba and Multi30k; their test parts are only kept out of the training data.
 """
 
 import collections
@@ -24,7 +24,7 @@ EVERYDAY = pathlib.Path(__file__).with_name('everyday.tsv')
 
 
 def read_texts(options):
-    """{name: pairs} of the training data, and of the validation data."""
+    """Training data and validation data, each as {name: pairs}."""
     tatoeba, captions = options.data / 'tatoeba', options.data / 'multi30k'
     valid = {'tatoeba': texts.read_tsv(tatoeba / 'valid.tsv.gz'),
              'captions': texts.read_lines(captions, 'val')}
@@ -36,7 +36,8 @@ def read_texts(options):
     if options.pairs:
         train['own'] = texts.clean(texts.read_tsv(options.pairs), held_out)
     if options.ding:
-        unusable = texts.LANGUAGES[options.source ^ 1]  # alternatives that would be the target
+        # Alternatives in the target language are not translations to be learnt.
+        unusable = texts.LANGUAGES[options.source ^ 1]
         forms = texts.clean([(en, de) for en, de, side in texts.read_ding(options.ding)
                              if side != unusable], held_out, texts.SENTENCE_WORDS)
         whole = [min(len(en.split()), len(de.split())) >= texts.SENTENCE_WORDS for en, de in forms]
@@ -45,7 +46,7 @@ def read_texts(options):
     return train, valid
 
 
-# How often the words of a text count when BPE is learnt: sentences more than the dictionary.
+# How often the words of a text count when BPE is learnt; sentences count more than the dictionary.
 BPE_COUNTS = collections.defaultdict(lambda: 2, tatoeba=3, words=1)
 
 
@@ -79,9 +80,9 @@ def main():
     parser.add_argument('--ding', type=pathlib.Path, help='the dictionary file de-en')
     parser.add_argument('--pairs', type=pathlib.Path, help='more pairs, as english TAB german')
     parser.add_argument('--everyday-times', type=training.positive(int), default=20,
-                        help='that each line of everyday.tsv is in every epoch')
+                        help='how often an epoch has each line of everyday.tsv')
     parser.add_argument('--words-part', type=float, default=0.25,
-                        help='of the dictionary\'s words and short forms in every epoch')
+                        help='part of the dictionary\'s words and short forms that an epoch has')
     options = parser.parse_args()
     options.source = 0 if options.into == 'de' else 1
     training.prepare(options)

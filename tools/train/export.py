@@ -1,4 +1,4 @@
-"""Makes OUT/final.mega of a recipe's checkpoint by mega-convert."""
+"""Makes OUT/final.mega of a recipe's checkpoint, by running mega-convert."""
 
 import pathlib
 import shlex
@@ -22,9 +22,10 @@ def add_option(parser):
 
 
 def convert(options, checkpoint, arguments, use):
-    """Make OUT/final.mega, or say how to; then say how it is used. Its name is the folder's.
+    """Make OUT/final.mega and print how it is used, or print the command that would make it.
 
-    ``arguments`` are options of mega-convert, ``use`` what follows `mega-run` in an example.
+    The model is named after the folder. ``arguments`` are options of mega-convert, ``use`` is what
+    follows `mega-run` in the example that is printed.
     """
     model = options.out / 'final.mega'
     command = [options.convert or 'mega-convert', checkpoint, '--dtype', options.dtype, '--force',

@@ -1,9 +1,9 @@
 // Operators that walk the sequences of a flat batch: all tokens of all sequences are the rows of
-// one matrix, and offsets say where each sequence begins. Values are float32 or bfloat16, sums
+// one matrix, and offsets say where each sequence begins. Values are float32 or bfloat16, sums are
 // float32.
 //
-// flat.py compiles this file on first use and calls it through ctypes: without PyTorch's headers
-// that takes seconds. A process has one thread.
+// flat.py compiles this file on first use and calls it through ctypes. Since it includes none of
+// PyTorch's headers, that takes seconds. The operators use the calling thread alone.
 
 #include <vector>
 
@@ -14,9 +14,9 @@ namespace
 
 // ---- Moving average ----
 //
-// y[t] = sum over s of taps[limit - 1 + t - s] * x[s], s and t in one sequence; `taps` has
-// 2 limit - 1 rows, by lag. A causal average leaves out s > t. Transposed, s and t change places in
-// the lag: the gradient.
+// y[t] = sum over s of taps[limit - 1 + t - s] * x[s], with s and t in one sequence; `taps` has a
+// row for each of the 2 limit - 1 lags. A causal average leaves out s > t. The transposed one has
+// s - t in the place of t - s, which makes the gradient of x.
 
 struct Average {
     const float *taps;
@@ -24,9 +24,9 @@ struct Average {
     bool causal;
 };
 
-constexpr int ROWS = 4; // of the output, summed together
+constexpr int ROWS = 4; // this many rows of the output are summed together
 
-// Add to `rows` outputs from t0 on what the input s gives them.
+// Add the contribution of the input at s to `rows` outputs from t0 on.
 template <bool transposed>
 inline void average_one(const Average &a, Vec v, int64_t s, int64_t t0, int rows, int64_t c,
                         Vec *acc)
@@ -47,7 +47,7 @@ void average_sequence(const Average &a, const T *x, T *y, int64_t length)
             int64_t begin = a.causal && transposed ? t0 : 0;
             int64_t end = a.causal && !transposed ? t0 + rows : length;
             Vec acc[ROWS] = {};
-            // Inputs that reach every row of a full block need no questions.
+            // Inputs that reach every row of a full block need no checks of their lags.
             int64_t free_begin = a.causal && transposed ? std::min(t0 + ROWS - 1, end) : begin;
             int64_t free_end = a.causal && !transposed ? std::min(t0 + 1, end) : end;
             if (rows < ROWS)
@@ -110,8 +110,8 @@ void average_taps(const T *x, const T *dy, float *taps, int64_t limit, int64_t d
 //
 //     s[n] = decay[n] s[n] + x[t]        y[t] = sum over n of weight[n] s[n]
 //
-// `decay` and `weight` are (states, dim). This is the moving average whose taps are sums of
-// exponentials, looking back only, in time proportional to the length.
+// `decay` and `weight` are (states, dim). This is the causal moving average whose taps are sums of
+// exponentials, in time proportional to the length.
 
 struct Scan {
     const float *decay, *weight;
@@ -142,8 +142,8 @@ template <class T> void scan_sequence(const Scan &a, const T *x, T *y, int64_t l
     }
 }
 
-// Add the gradients of decay and weight to (states, dim) matrices, and make that of x. The states
-// of all positions are computed again, into `history`.
+// Add the gradients of decay and weight to (states, dim) matrices, and compute that of x. The
+// states of all positions are computed again and kept in `history`.
 template <class T>
 void scan_gradient(const Scan &a, const T *grad, const T *x, T *dx, float *ddecay, float *dweight,
                    int64_t length, int64_t c, std::vector<Vec> &history)
@@ -208,7 +208,7 @@ template <class T> const float *widen(const T *in, int64_t n, std::vector<float>
 }
 
 // c (n, m) = a (n, k) times b (m, k) transposed; k is a multiple of W. If causal, columns past the
-// diagonal need not be right.
+// diagonal are not used, and may be wrong.
 void product_transposed(const float *a, const float *b, float *c, int64_t n, int64_t m, int64_t k,
                         bool causal)
 {
@@ -246,7 +246,7 @@ struct Weights {
     Triangle triangle;
 };
 
-// c = w times b, for `rows` rows from i on; their weights are zero but in begin ... end - 1.
+// c = w times b, for `rows` rows from i on, whose weights are zero outside begin ... end - 1.
 template <int rows, class T>
 void product_rows(Weights w, const float *b, T *c, int64_t i, int64_t m, int64_t k)
 {
@@ -277,8 +277,8 @@ template <class T> void product(Weights w, const float *b, T *c, int64_t n, int6
         product_rows<1>(w, b, c, i, m, k);
 }
 
-// Scores of one query become weights, in place; keys past `visible` get none. `bias` is by
-// distance, and points at that of the first key.
+// Turn the scores of one query into weights, in place; keys past `visible` get the weight 0. `bias`
+// has a number for each distance and points at that of the first key.
 void softmax_row(float *row, int64_t visible, int64_t length, float scale, const float *bias)
 {
     float most = -INFINITY, total = 0.0f;
@@ -301,12 +301,12 @@ void softmax_row(float *row, int64_t visible, int64_t length, float scale, const
         row[j] = j < visible ? row[j] / total : 0.0f;
 }
 
-// Queries (N, z), keys (M, z) and values (M, h) of `count` sequences. A sequence's weights follow
-// those of the one before it.
+// Queries (N, z), keys (M, z) and values (M, h) of `count` sequences. The weights of a sequence
+// follow those of the sequence before it.
 struct Attention {
     const int32_t *queries, *keys; // offsets
     int64_t count, z, h, biases;
-    bool causal; // a query sees no key behind its own place
+    bool causal; // a query sees no key after its own place
     float scale() const
     {
         return 1.0f / std::sqrt((float)z);
@@ -333,8 +333,8 @@ void attend(const Attention &a, const T *q, const T *k, const T *v, const float 
     }
 }
 
-// Gradients of the first weights of a row, those of visible keys, become gradients of scores,
-// divided by the root of z, in place; the rest become zero.
+// Turn the gradients of a row's weights into gradients of its scores, divided by the root of z, in
+// place, and set those of keys that are not visible to zero.
 void softmax_gradient(const float *row, float *drow, int64_t visible, int64_t length, float scale,
                       float *dbias)
 {
@@ -385,7 +385,7 @@ struct Loss {
     double smoothed, plain;
 };
 
-// Loss of one row of logits, which become its gradient times `scale`.
+// Return the loss of one row of logits, and replace them by the loss's gradient times `scale`.
 template <class T>
 Loss row_loss(T *row, int64_t size, int64_t target, float smoothing, float scale, float *buffer)
 {
@@ -431,9 +431,9 @@ void cross_entropy(T *logits, int64_t rows, int64_t size, const int64_t *targets
 
 // ---- Gates and dropout ----
 //
-// Matrices of `rows` rows; `stride` floats lie between the rows of those that are columns of a
-// wider one. Dropout keeps an element by a hash of its place and the seed, so that the backward
-// pass finds the same ones again.
+// All matrices have `rows` rows. One that consists of columns of a wider matrix has a `stride`, the
+// floats from one of its rows to the next. Dropout keeps an element by a hash of its place and the
+// seed, so that the backward pass keeps the same ones.
 
 struct Drop {
     uint32_t seed, threshold;

@@ -1,9 +1,10 @@
-"""Models trained on flat batches: all sentences, texts, clips or pictures end to end, no padding.
+"""Trains models on flat batches: sentences, texts, clips or pictures end to end, without padding.
 
 Dense layers see plain (tokens, channels) matrices, and the operators of flat.cpp walk the
-sentences. The models, their parameters and their loss are those of sequence.py, of whichever
-architecture, and MEGA's classifiers of mega.py. On processors with bfloat16 products all products are made in bfloat16, elsewhere in
-float32; parameters, norms, gates, sums and the loss are float32 in either case.
+sentences. The models, their parameters and their loss are those of sequence.py, in every
+architecture, and of MEGA's classifiers in mega.py. All products are computed in bfloat16 where the
+processor has such products, else in float32; parameters, norms, gates, sums and the loss are
+float32 in either case.
 """
 
 import ctypes
@@ -25,12 +26,12 @@ from sequence import EOS, PAD, RotaryBias
 
 SOURCE = pathlib.Path(__file__).with_name('flat.cpp')
 HEADER = SOURCE.with_name('vectors.hpp')
-SCANNED = 128  # the average of longer sequences is computed by its states
+SCANNED = 128  # averages of longer sequences carry states from position to position
 FLAGS = ('-O3', '-march=native', '-fno-math-errno', '-std=c++17', '-shared', '-fPIC')
 
 
 def fast_type():
-    """The type of products: bfloat16 where the processor multiplies it."""
+    """The type of the factors of products: bfloat16 if the processor multiplies it, or float32."""
     return torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
 
 
@@ -48,7 +49,8 @@ def _load_library():
     library = cache / f'flat-{hashlib.sha256(key).hexdigest()[:16]}.so'
     if not library.exists():
         cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=cache) as folder:  # nobody sees half of a library
+        # Renaming the finished library lets no other process load half of one.
+        with tempfile.TemporaryDirectory(dir=cache) as folder:
             partial = pathlib.Path(folder, library.name)
             subprocess.run([compiler, *FLAGS, str(SOURCE), '-o', str(partial)], check=True)
             os.replace(partial, library)
@@ -59,9 +61,9 @@ _library = _load_library()
 
 
 def _call(name, values, *arguments):
-    """Call a function of flat.cpp: tensors as pointers, whole numbers as int64, floats as float.
+    """Call a function of flat.cpp with tensors as pointers, integers as int64, floats as float.
 
-    ``values`` is the tensor whose type chooses between the two forms of the function.
+    The type of the tensor ``values`` chooses between the two forms of the function.
     """
     kind = {torch.float32: 'float', torch.bfloat16: 'bfloat16'}[values.dtype]
     converted = []
@@ -85,18 +87,18 @@ def fills_vectors(*counts):
 def _check_channels(*counts):
     for count in counts:
         if not fills_vectors(count):
-            raise ValueError(f'{count} channels are no multiple of the {_library.flat_width()} '
+            raise ValueError(f'{count} channels are not a multiple of {_library.flat_width()}, the '
                              'floats of a vector')
 
 
 # ---- Operators ----
 #
-# Functions of PyTorch whose work is done in flat.cpp. Matrices are contiguous where nothing else is
-# said. `seed` and `rate` are those of dropout, which keeps elements by a hash of seed and place: no
-# mask is stored, and no generator is asked for every element.
+# These are PyTorch functions that flat.cpp computes. Matrices are contiguous unless the docstring
+# says otherwise. `seed` and `rate` belong to dropout, which keeps elements by a hash of seed and
+# place, so that it neither stores a mask nor draws a random number for every element.
 
 class Average(torch.autograd.Function):
-    """Moving average of every sentence; ``taps`` (2 limit - 1, channels) are weights by lag."""
+    """Moving average of every sentence; ``taps`` (2 limit - 1, channels) are its weights by lag."""
 
     @staticmethod
     def forward(ctx, x, taps, offsets, causal):
@@ -122,9 +124,10 @@ class Average(torch.autograd.Function):
 
 
 class Scan(torch.autograd.Function):
-    """Causal average of every sentence by states: s = decay s + x, y = sum of weight s.
+    """Causal average of every sentence, whose states go from position to position.
 
-    ``decay`` and ``weight`` are (states, channels).
+    s = decay s + x and y = sum of weight s over the states; ``decay`` and ``weight`` are
+    (states, channels).
     """
 
     MOST_STATES = 64
@@ -149,7 +152,7 @@ class Scan(torch.autograd.Function):
 
 
 def exponential_average(x, log_decay, weight):
-    """What mega.exponential_average computes, by Scan if that can."""
+    """Compute mega.exponential_average, by Scan if that can serve."""
     batch, length, dim = x.shape
     if not fills_vectors(dim) or weight.size(1) > Scan.MOST_STATES:
         return mega.average_by_chunks(x, log_decay, weight)
@@ -159,14 +162,14 @@ def exponential_average(x, log_decay, weight):
 
 
 def serve_averages():
-    """Let plain models, too, average by Scan, whatever the length: it beats a Fourier transform."""
+    """Let plain models, too, average by Scan, which beats a Fourier transform at any length."""
     mega.OPERATOR, mega.TRANSFORM_LIMIT = exponential_average, 0
 
 
 class Attend(torch.autograd.Function):
     """Softmax attention inside every sentence.
 
-    ``bias`` is by distance; ``queries`` and ``keys`` are offsets.
+    ``bias`` has a number for each distance; ``queries`` and ``keys`` are offsets.
     """
 
     @staticmethod
@@ -194,7 +197,7 @@ class Attend(torch.autograd.Function):
 
 
 class Drop(torch.autograd.Function):
-    """Dropout of a float32 matrix, and a change of its type."""
+    """drop(x) of a float32 matrix, in another type."""
 
     @staticmethod
     def forward(ctx, x, kind, seed, rate):
@@ -275,8 +278,8 @@ class Mix(torch.autograd.Function):
 class OutputLoss(torch.autograd.Function):
     """Cross-entropy of an output layer without bias, and its gradients, in one pass over chunks.
 
-    No more than a chunk of logits exists at any time. The forward pass makes the gradients, and the
-    backward pass hands them out. ``plain`` keeps the sum of the losses without smoothing.
+    No more than a chunk of logits exists at any time. The forward pass computes the gradients, and
+    the backward pass returns them. ``plain`` keeps the sum of the losses without smoothing.
     """
 
     CHUNK = 1024
@@ -310,7 +313,7 @@ class OutputLoss(torch.autograd.Function):
 class Linear(torch.autograd.Function):
     """x W' + b with products in the type of ``x`` and a float32 result.
 
-    The gradient of the bias is a product too, which is faster than a sum over rows.
+    The gradient of the bias is a product, too, which is faster than a sum over rows.
     """
 
     @staticmethod
@@ -332,7 +335,7 @@ class Linear(torch.autograd.Function):
 # ---- Batches ----
 
 class Batch(NamedTuple):
-    """Sentences end to end. ``count`` targets are real; the rest are padding of the last rows."""
+    """Sentences end to end. The first ``count`` targets are real, the rest is padding."""
 
     source: Tensor
     previous: Tensor
@@ -353,11 +356,11 @@ class Shape(NamedTuple):
 
     @classmethod
     def of(cls, tokens, longest=96):
-        """About ``tokens`` tokens a side; German has some more than English."""
+        """Batches of about ``tokens`` tokens a side; German has a few more than English."""
         return cls(tokens, tokens * 9 // 8 // 32 * 32, tokens // 4, longest)
 
     def group(self, pairs):
-        """Lists of pairs that fill a batch, in the order given; too long pairs are left out."""
+        """Yield lists of pairs that fill a batch, in the order given, without too long pairs."""
         spare = self.source // self.longest + self.target // self.longest + 4
         chosen, source, target = [], 0, 0
         for a, b in pairs:
@@ -373,7 +376,7 @@ class Shape(NamedTuple):
             yield chosen
 
     def lay(self, pairs):
-        """The batch of one group. Its last rows become sentences of padding."""
+        """Make the batch of one group. Its last rows become sentences of padding."""
         source, previous, target, starts, ends = [], [], [], [0], [0]
         for a, b in pairs:
             source += a
@@ -400,7 +403,7 @@ class Shape(NamedTuple):
 # ---- Layers ----
 
 class Dropout:
-    """The rate of dropout in one pass through the model, and a new seed for each place."""
+    """Gives each place of one pass through the model a new seed and the rate of dropout."""
 
     def __init__(self, rate):
         self.rate = rate
@@ -415,14 +418,14 @@ def _linear(x, layer):
 
 
 def _taps(move, longest, causal):
-    """The moving average's weights by lag, with omega in that of lag 0."""
+    """The moving average's weights by lag; omega is added to that of lag 0."""
     kernel, dim = move.kernel(longest), move.omega.size(0)
     if causal:
         ahead, centre, back = kernel.new_zeros(dim, longest - 1), kernel[:, :1], kernel[:, 1:]
     else:
         back, ahead = kernel.split(dim)
         centre, back = back[:, :1], back[:, 1:]
-        if move.vision:  # it starts at the next position
+        if move.vision:  # its half that looks ahead starts at the next position
             ahead = ahead[:, :-1].flip(1)
         else:
             centre, ahead = centre + ahead[:, :1], ahead[:, 1:].flip(1)
@@ -430,12 +433,12 @@ def _taps(move, longest, causal):
 
 
 def _average(move, x, offsets, longest, causal):
-    """The moving average of every sentence, with omega."""
+    """The moving average of every sentence, plus omega x."""
     if longest <= SCANNED or 0 < (move.truncation or 0) < longest or move.vision:
         return Average.apply(x, _taps(move, longest, causal), offsets, causal)
     decay, weight = (part.split(x.size(1)) for part in move.exponentials())
     decay = [part.exp() for part in decay]
-    # A state that forgets at once holds the input itself, whose weight is omega.
+    # Omega x is computed along: a state with decay 0 holds the input itself, and has weight omega.
     y = Scan.apply(x, F.pad(decay[0], (0, 1)).t().contiguous(),
                    torch.cat([weight[0], move.omega[:, None]], dim=1).t().contiguous(), offsets)
     if causal:
@@ -445,7 +448,7 @@ def _average(move, x, offsets, longest, causal):
 
 
 def _bias(bias, longest):
-    """What attention adds to scores, by distance."""
+    """The bias that attention adds to scores, a number for each distance."""
     return bias.by_distance(longest) if isinstance(bias, RotaryBias) else bias.rel_pos_bias
 
 
@@ -465,7 +468,7 @@ def _softmax_attention(layer, z, v, offsets, longest, causal, kind):
 
 
 def _laplace_attention(layer, z, v, longest, kind):
-    """Attention of mega.py to chunks, or sequences, that are all equally long."""
+    """The attention of mega.py, inside chunks or sequences that are all equally long."""
     chunk = min(layer.chunk or longest, longest)
     q = z * (layer.gamma[0] / chunk) + layer.beta[0] / chunk
     k = z * layer.gamma[1] + layer.beta[1]
@@ -503,7 +506,7 @@ def _feed_forward(layer, x, kind, drop):
 
 
 def _multi_head_attention(attention, x, others, queries, keys, longest, causal, kind):
-    """Attention of a Transformer, one head after the other; its scores have no bias."""
+    """Attention of a Transformer, one head after another; its scores have no bias."""
     q = _linear(x, attention.q_proj).to(kind)
     k, v = (_linear(others, part).to(kind) for part in (attention.k_proj, attention.v_proj))
     bias = torch.zeros(2 * longest - 1)
@@ -538,7 +541,7 @@ def _places(offsets, count):
 
 
 class FlatModel:
-    """What flat translators and language models share; the model keeps the parameters."""
+    """The part that all models on flat batches share; ``model`` keeps the parameters."""
 
     def __init__(self, model, longest, rate, kind=None):
         self.model, self.longest, self.rate, self.kind = model, longest, rate, kind or fast_type()
@@ -554,7 +557,7 @@ class FlatModel:
         return Drop.apply(x, torch.float32, *drop())
 
     def run(self, side, x, encoded, own, keys, causal, drop):
-        """All layers of the encoder or the decoder, and the norm behind them."""
+        """All layers of the encoder or the decoder, and the final norm."""
         kind, longest = self.kind, self.longest
         for layer in side.layers:
             if isinstance(side, Stack):
@@ -595,7 +598,7 @@ class Texts(NamedTuple):
 
 
 class FlatClassifier(FlatModel):
-    """States of a SequenceClassifier of texts, and what it makes of them."""
+    """States and logits of a SequenceClassifier of texts."""
 
     def states(self, texts, training=True):
         """(tokens, channels)"""
@@ -620,7 +623,7 @@ class FlatSeries(FlatModel):
 
     @staticmethod
     def suits(model):
-        """Whether flat.cpp has what a model needs."""
+        """Whether flat.cpp can compute a model."""
         if not isinstance(model, (mega.SequenceClassifier, mega.PatchClassifier)):
             return False
         layer = model.layers[0]

@@ -1,20 +1,22 @@
-"""Hard sentences for a translator of English and German, and what must hold of the answers.
+"""Translates hard sentences between English and German, and checks the translations.
 
 Usage: hard.py MODEL.mega [--run build/mega-run] [--all] [-- OPTIONS OF TRANSLATE]
 
 hard.en.txt has some three hundred inputs of sixteen kinds, hard.de.txt two hundred: greetings,
 questions, single words, headings, capitals, names, numbers, dates, typing errors, two sentences in
-a line, brackets and bullets, words that no dictionary has, sentences of forty words. No reference translations are needed; what is checked can
-be seen in source and answer alone:
+a line, brackets and bullets, words that no dictionary has, sentences of forty words. There are no
+reference translations; the checks need only the source and the answer:
 
-    names and unknown words are in the answer        numbers are in it, and no others
-    no person comes out of nothing                   no name of the training data does
-    one of a few expected words is there             nothing is said over and over
-    as many sentences as there were                  questions stay questions
-    neither far too short nor far too long
+    The answer has the names and unknown words of the source.
+    It has the numbers of the source and no others.
+    It has no person and no frequent name of the training data that the source lacks.
+    It has one of the expected words, where the list gives some.
+    It does not repeat words over and over.
+    It has as many sentences as the source, and a question stays a question.
+    It is neither far too short nor far too long.
 
-So an answer that passes may still be wrong, and one that fails is looked at. Failures are printed,
-and how many there are of each kind of input and of fault; --all prints the other answers, too.
+An answer that passes may still be wrong, and one that fails may be right. Failures are printed, and
+then their numbers by kind of input and by fault; --all prints the other answers, too.
 """
 
 import argparse
@@ -33,7 +35,7 @@ GERMANS = re.compile(r'\b(M[aä]nn(er[ns]?|e?s)?|Frau(en)?|Jung(e[ns]?|s)|Mädch
                      r'Typ(en)?|Afro\w+|Afrikaner\w*|Asiat\w*)\b')
 ENGLISH = re.compile(r"\b(m[ae]n|wom[ae]n|boys?|girls?|child(ren)?|kids?|bab(y|ies)|persons?|people|"
                      r"humans?|lad(y|ies)|gentlem[ae]n|guys?|african\w*|asian\w*)\b", re.I)
-# Words that allow for people in the answer.
+# A source with one of these words may have people in its translation.
 SOME_ENGLISH = re.compile(ENGLISH.pattern[:-3] + r"|husband|wi(fe|ves)|mrs?|sir|madam|folks?|couple|"
                           r"everybody|everyone|nobody|somebody|someone)\b", re.I)
 SOME_GERMANS = re.compile(GERMANS.pattern[:-3] + r'|Ehepaar|Paar|man|niemand|jemand|jeder|alle)\b',
@@ -53,7 +55,7 @@ PEOPLE = {'de': (GERMANS, SOME_ENGLISH), 'en': (ENGLISH, SOME_GERMANS)}
 
 
 class Item(NamedTuple):
-    """A line of the lists: the source, and what must be in the answer."""
+    """A line of the lists: the source, and what the answer must have."""
 
     kind: str
     source: str
@@ -65,7 +67,7 @@ class Item(NamedTuple):
 def read_items(path):
     """Lines are `source TAB expected [TAB sentences]`; `= kind` begins a kind.
 
-    In a source {names} and [unknown words] are marked; a backslash is before other brackets.
+    In a source {names} and [unknown words] are marked so; other brackets have a backslash before.
     """
     items, kind = [], None
     for line in path.read_text(encoding='utf-8').splitlines():
@@ -80,19 +82,19 @@ def read_items(path):
 
 
 def numbers(text):
-    """Digits of all numbers, without what separates them: 1,280 and 1.280 are the same."""
+    """The digits of each number, without separators: 1,280 and 1.280 are the same."""
     found = NUMBER.findall(GROUPS.sub('', text))
     return [re.sub(r'\D', '', part) for number in found for part in number.split(' ')]
 
 
 def says_again(words):
-    """Whether one to four words come three times in a row."""
+    """Whether a sequence of one to four words comes three times in a row."""
     return any(words[i:i + n] == words[i + n:i + 2 * n] == words[i + 2 * n:i + 3 * n]
                for n in range(1, 5) for i in range(len(words) - 3 * n + 1))
 
 
 def faults(item, answer, into='de'):
-    """What is wrong with an answer, as far as that can be seen: a list of (fault, word)."""
+    """The faults that the checks find in an answer, as a list of (fault, word)."""
     found, (people_in, some_people) = [], PEOPLE[into]
     if not answer.strip():
         return [('no answer', '')]
@@ -136,7 +138,7 @@ def list_of(language):
 
 
 def languages(program, model):
-    """Source and target language, as the model says."""
+    """(source language, target language), as the model's metadata says."""
     said = subprocess.run([program, 'inspect', '--json', model], stdout=subprocess.PIPE, text=True,
                           encoding='utf-8', check=True).stdout
     metadata = json.loads(said)['metadata']
@@ -144,12 +146,12 @@ def languages(program, model):
 
 
 def translate(program, model, sources, options):
-    """The answers, a line for each source."""
+    """The answers, one for each source."""
     answers = subprocess.run([program, 'translate', '-q', '-m', model, *options],
                              input='\n'.join(sources) + '\n', stdout=subprocess.PIPE, text=True,
                              encoding='utf-8', check=True).stdout.split('\n')[:-1]
     if len(answers) != len(sources):
-        raise ValueError(f'{len(answers)} answers to {len(sources)} lines')
+        raise ValueError(f'mega-run translate gave {len(answers)} lines for {len(sources)} sources')
     return answers
 
 
@@ -180,9 +182,10 @@ def main():
                                      epilog='The head of this file says what is checked.')
     parser.add_argument('model', type=pathlib.Path)
     parser.add_argument('--run', type=pathlib.Path, default=BUILT, help='mega-run')
-    parser.add_argument('--sentences', type=pathlib.Path, help='another list')
+    parser.add_argument('--sentences', type=pathlib.Path,
+                        help='a list in the form of hard.en.txt, instead of that')
     parser.add_argument('--all', action='store_true', help='print answers that pass, too')
-    parser.add_argument('options', nargs='*', help='of mega-run translate, behind --')
+    parser.add_argument('options', nargs='*', help='options of mega-run translate, after --')
     options = parser.parse_args()
     source, into = languages(options.run, options.model)
     items = read_items(options.sentences or list_of(source))

@@ -1,9 +1,9 @@
-"""What single words say about the class of a text: hints for a classifier that reads bytes.
+"""Hints for a classifier that reads bytes: which classes single words speak for.
 
-A linear classifier of words and pairs of words learns in a minute what each of them speaks for. A
-model that reads bytes has to find out what a word is first, and hears of no more than one class a
-text. With hints it is told at the end of every word, too, what that word and the pair that it ends
-speak for.
+A linear classifier of words and pairs of words learns in a minute which class each speaks for. A
+model that reads bytes first has to find out what a word is, and has only one label a text to learn
+from. Hints are further targets: at the end of every word, the model also learns the weights that
+the linear classifier gives to that word and to the pair that it ends.
 """
 
 import collections
@@ -13,12 +13,12 @@ import torch
 from torch.nn import functional as F
 
 WORD = re.compile(rb"[A-Za-z0-9'\x80-\xff]+|[!?]")
-LEAST = 5           # texts that must have a word or pair
-STEPS, BATCH, RATE, DECAY = 400, 500, 0.01, 1e-5  # of the linear classifier
+LEAST = 5           # rarer words and pairs, which fewer texts have, are left out
+STEPS, BATCH, RATE, DECAY = 400, 500, 0.01, 1e-5  # training of the linear classifier
 
 
 def words_of(text):
-    """[(word or pair of words, place of its last byte)]"""
+    """[(word or pair of words, place of its last byte)] of a text in bytes"""
     found, before = [], None
     for match in WORD.finditer(text):
         word = match.group().lower()
@@ -49,7 +49,7 @@ class Hints:
         self.deviation = values.std().item() + 1e-12
 
     def logits(self, rows):
-        """Logits of texts, each the numbers of its words."""
+        """Logits of texts, each given by the numbers of its words."""
         lengths = torch.tensor([len(row) for row in rows])
         begins = lengths.cumsum(0) - lengths
         sums = F.embedding_bag(torch.cat(rows), self.weights, begins, mode='sum')
@@ -70,13 +70,13 @@ class Hints:
             parameter.requires_grad_(False)
 
     def accuracy(self, texts, targets):
-        """Percentage of texts (bytes) that the words alone classify rightly."""
+        """Percentage of texts (bytes) that the linear classifier gets right."""
         rows = [torch.tensor([self.numbers[word] for word in {word for word, _ in words_of(text)}
                               if word in self.numbers], dtype=torch.long) for text in texts]
         return 100.0 * (self.logits(rows).argmax(1) == targets).float().mean().item()
 
     def values(self, found):
-        """Places of the ends of words, and the sums of what ends there, (places, classes)."""
+        """Places where words end, and the sums of the weights that end there (places, classes)."""
         ends = sorted({end for _, end in found})
         where = {end: row for row, end in enumerate(ends)}
         known = [(where[end], self.numbers[word]) for word, end in found if word in self.numbers]
@@ -87,6 +87,6 @@ class Hints:
         return torch.tensor(ends, dtype=torch.long), values
 
     def __call__(self, text):
-        """Places in a text (bytes), and what is to be told there: deviations of 1 on average."""
+        """Places in a text (bytes), and the targets there, scaled to a deviation of 1."""
         ends, values = self.values(words_of(text))
         return ends, values / self.deviation

@@ -2,8 +2,8 @@
 
 A manifest is tab-separated, and its first line names the columns: ``path`` and ``label``, and maybe
 ``split`` (train, valid, test). Paths are relative to its folder. A folder in the place of a
-manifest has a folder for each class, or folders of that kind named after the splits. What kind the
-files are is seen from their first bytes.
+manifest has a folder for each class, or folders of that kind named after the splits. The kind of
+the files is told from their first bytes.
 """
 
 import collections
@@ -20,28 +20,29 @@ import torch
 
 PARTS = {'train': 'train', 'valid': 'valid', 'validation': 'valid', 'val': 'valid', 'dev': 'valid',
          'test': 'test'}
-HELD_OUT, MOST_HELD_OUT = 10, 2000  # one file of so many is held out, at most so many
+HELD_OUT, MOST_HELD_OUT = 10, 2000  # every tenth file is held out, and at most 2,000 are
 PICTURES = (b'\x89PNG', b'\xff\xd8\xff', b'BM')
 SOUNDS = (b'RIFF', b'RF64', b'fLaC', b'OggS', b'FORM', b'ID3', b'.snd', b'\xff\xfb', b'\xff\xf3',
           b'caff')
 
 
 class Problem(ValueError):
-    """Data that cannot be used; the text says which and why."""
+    """Data cannot be used; the text says which and why."""
 
 
 # ---- Lists of files ----
 
 def read_utf8(path, newline=None):
-    """A text, which may be gzipped. ``newline`` is that of open(): all line ends become one."""
+    """Read a text, which may be gzipped; ``newline`` is that of open(): None makes all ends \\n."""
     opener = gzip.open if path.suffix == '.gz' else open
     try:
         with opener(path, 'rt', encoding='utf-8-sig', newline=newline) as file:
             return file.read()
     except UnicodeDecodeError as error:
-        raise Problem(f'{path} is no text in UTF-8') from error
+        byte = error.object[error.start]
+        raise Problem(f'{path} is not text in UTF-8: the byte 0x{byte:02x} is invalid') from error
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise Problem(f'{path} is no gzipped file, or damaged: {error}') from error
+        raise Problem(f'{path} is not a gzipped file, or is damaged: {error}') from error
 
 
 def read_manifest(path):
@@ -74,7 +75,7 @@ def folders_of(path):
 
 
 def read_folder(path):
-    """The same of a folder with a folder for each class, or with such folders for each split."""
+    """List a folder as read_manifest does: it has a folder a class, or such folders a split."""
     folders = folders_of(path)
     if folders and all(folder.name in PARTS and folders_of(folder) for folder in folders):
         return [(file, label, PARTS[folder.name]) for folder in folders
@@ -88,7 +89,7 @@ def read_classes(path):
 
 
 def write_manifest(parts, path):
-    """List the files as they are used, for mega-run; without those that a line cannot name."""
+    """Write the list of the files by split, for mega-run, without names that break a line."""
     lines = ['path\tlabel\tsplit']
     for part, rows in parts.items():
         lines += [f'{name}\t{label}\t{part}' for name, label in
@@ -125,7 +126,8 @@ def kind_of(path):
         return 'picture'
     if head.startswith(SOUNDS):
         return 'sound'
-    raise Problem(f'{path} is no sound, picture or text that can be read')
+    raise Problem(f'{path} is not sound, a picture or text: it has NUL bytes and begins with '
+                  f'{head[:4].hex(" ")}')
 
 
 def list_files(path):
@@ -138,8 +140,8 @@ def list_files(path):
     for file, _, _ in rows:
         kinds.setdefault(kind_of(file), file)
     if len(kinds) > 1:
-        listed = ', '.join(f'{file} is a {kind}' for kind, file in kinds.items())
-        raise Problem(f'{path}: the files are of several kinds: {listed}')
+        listed = ', '.join(f'{file} ({kind})' for kind, file in kinds.items())
+        raise Problem(f'{path}: all files must be of one kind, and there are several: {listed}')
     labels = sorted({label for _, label, _ in rows},
                     key=lambda label: (not label.isdecimal(),
                                        int(label) if label.isdecimal() else 0, label))
@@ -154,7 +156,7 @@ def list_files(path):
 # ---- Texts ----
 
 class Units:
-    """The symbols of texts, words or bytes, and their numbers as the architecture counts them."""
+    """The symbols of texts, words or bytes, and the ids that the architecture gives them."""
 
     LEAST, MOST, COVERED = 3, 20000, 0.8
 
@@ -169,7 +171,7 @@ class Units:
 
     @classmethod
     def choose(cls, unit, texts, s4):
-        """Words where those seen ``LEAST`` times make up most of a text, else bytes."""
+        """Choose words if those seen ``LEAST`` times make up most of the texts, else bytes."""
         counts = collections.Counter()
         if unit != 'byte':
             for text in texts:
@@ -183,11 +185,11 @@ class Units:
 
     @staticmethod
     def can_be_listed(word):
-        """Whether a dictionary can have the word; a byte order mark would not be part of it."""
+        """Whether a dictionary's line can hold the word; a byte order mark would be dropped."""
         return len(word) < 100 and word[0] not in '<\ufeff'
 
     def encode(self, text, limit=None):
-        """Numbers of a text as mega-run has them: cut to the limit, with the end's symbol."""
+        """Ids of a text as in mega-run: cut to the limit, with the symbol of the end."""
         if self.unit == 'word':
             ids = [self.numbers.get(word, self.unknown) for word in words(text)]
         else:
@@ -195,7 +197,7 @@ class Units:
         return ids[:None if limit is None else limit - 1] + [self.eos]
 
     def write(self, folder):
-        """The vocabulary for mega-convert, and its options."""
+        """Write the vocabulary for mega-convert; return the options that name it."""
         if len(self.special) == 3:
             path = folder / 'vocab.json'
             path.write_text(json.dumps([*self.special, *self.symbols]), encoding='utf-8')
@@ -206,7 +208,7 @@ class Units:
 
 
 def words(text):
-    """Words between white space, which is to mega-run what it is to Python."""
+    """Words between white space; mega-run takes the same characters for white space as Python."""
     return text.decode('utf-8', 'replace').split()
 
 
@@ -223,7 +225,7 @@ def read_text(path):
 # ---- Sound ----
 
 def read_sounds(paths, most_seconds):
-    """(clips as int16 arrays, rate): mixed down, at the rate that most files have."""
+    """(clips as int16 arrays, rate); clips are mixed down and have the rate of most files."""
     import soundfile
 
     import sound
@@ -242,7 +244,7 @@ def read_sounds(paths, most_seconds):
 
 
 def fill_up(clips, length):
-    """One tensor of clips, with silence behind short ones."""
+    """One tensor of clips, with silence after short ones."""
     filled = np.zeros((len(clips), length), np.int16)
     for row, clip in zip(filled, clips):
         row[:len(clip)] = clip[:length]
@@ -252,7 +254,7 @@ def fill_up(clips, length):
 # ---- Pictures ----
 
 def read_picture(path, size, mode):
-    """Pixels [size, size, channels] as mega-run makes them: upright, on white, stretched."""
+    """Pixels [size, size, channels] as in mega-run: turned upright, on white, stretched."""
     from PIL import Image, ImageOps, UnidentifiedImageError
     try:
         with Image.open(io.BytesIO(path.read_bytes())) as picture:
@@ -262,7 +264,7 @@ def read_picture(path, size, mode):
                 white = Image.new('RGBA', picture.size, 'white')
                 picture = Image.alpha_composite(white, picture)
             picture = picture.convert('RGB').convert(mode)
-            # Rows come first, as in mega-run; Pillow would begin with the columns of tall ones.
+            # Rows are resized first, as in mega-run; Pillow would begin with columns in tall ones.
             for width, height in ((size, picture.height), (size, size)):
                 picture = picture.resize((width, height), Image.Resampling.BICUBIC)
             return np.asarray(picture).reshape(size, size, -1)

@@ -1,9 +1,10 @@
 """Train a language model of characters on a text of one's own.
 
 Usage: train language --text TEXT --out FOLDER [--also TEXT ...] [--start MODEL.pt] [--minutes 60]
-TEXT is any text in UTF-8, which may be gzipped. The first 90 % of it train; their last part
-chooses; the last 10 % measure. Of further texts (--also) everything trains. --start begins with the
-weights of an earlier run, OUT/final.pt, instead of random ones.
+TEXT is any text in UTF-8, which may be gzipped. The model is trained on the first 90 % of it, but
+for the end of that part, which is held out for choosing among models; the last 10 % test it. All of
+the further texts (--also) is for training. --start begins with the weights of an earlier run,
+OUT/final.pt, instead of random ones.
 
 Writes OUT/dict.txt, OUT/curve.svg, OUT/last.pt and OUT/preview.pt while it runs, and OUT/final.pt
 and OUT/final.mega at the end. --resume goes on with a run that was ended.
@@ -31,10 +32,10 @@ SYMBOLS = {' ': '▁', '\n': '⏎'}  # a dictionary's lines are cut at blanks
 
 
 def read(path):
-    """The text, with a blank for each character that a dictionary cannot have.
+    """Read a text, with a blank for each character that a dictionary cannot have.
 
-    Those are other white space, NUL and byte order marks. The dictionary's signs for blank and line
-    end stand for these in a text, too, as they do in mega-run.
+    Those are other white space, NUL and byte order marks. ▁ and ⏎, which stand for blank and line
+    end in the dictionary, are read as these, as mega-run does.
     """
     text = inputs.read_utf8(path)
     for character, symbol in SYMBOLS.items():
@@ -43,7 +44,7 @@ def read(path):
 
 
 def write_dictionary(text, path):
-    """Characters by frequency, as fairseq writes them; return {character: id}."""
+    """Write characters by frequency, as fairseq does; return ({character: id}, number of ids)."""
     counts = collections.Counter(text).most_common()
     lines = [f'{SYMBOLS.get(character, character)} {count}' for character, count in counts]
     lines += [f'madeupword{i:04d} 0' for i in range(-(len(lines) + 4) % 8)]
@@ -52,7 +53,7 @@ def write_dictionary(text, path):
 
 
 def read_dictionary(path):
-    """{character: id} of a dictionary, and the number of all ids."""
+    """({character: id} of a dictionary, number of all ids)"""
     characters = {symbol: character for character, symbol in SYMBOLS.items()}
     lines = path.read_text(encoding='utf-8').rstrip('\n').split('\n')
     names = [line.rpartition(' ')[0] for line in lines]
@@ -91,9 +92,9 @@ def model_args(options):
 
 @torch.no_grad()
 def nats(model, ids, length, factors=(1.0,), batch=8):
-    """Mean loss per character, a list for several factors of the logits.
+    """The mean loss per character for each factor of the logits.
 
-    The text is read in windows of `length`, half of each being context only.
+    The text is read in windows of `length`, of which the first half is context only.
     """
     model.eval()
     half, totals, count = length // 2, torch.zeros(len(factors), dtype=torch.float64), 0
@@ -110,9 +111,9 @@ def nats(model, ids, length, factors=(1.0,), batch=8):
 
 
 def best_factor(model, ids, length):
-    """The factor of the logits with the least loss on `ids`, which must not have been trained on.
+    """The factor of the logits with the least loss on `ids`, which must be held-out text.
 
-    A model that has seen its text several times is too sure of itself elsewhere.
+    A model that has seen its text several times is overconfident on new text.
     """
     factors = [i / 100 for i in range(50, 121)]
     losses = nats(model, ids, length, factors)
@@ -121,7 +122,7 @@ def best_factor(model, ids, length):
 
 @torch.no_grad()
 def scale_logits(model, factor):
-    """Multiply all logits by a constant, by way of the final norm."""
+    """Multiply all logits by a constant, which is folded into the final norm."""
     decoder = model.decoder
     norm = decoder.layer_norm if isinstance(decoder, baselines.Stack) else decoder.final_norm
     for param in norm.parameters():
@@ -129,7 +130,7 @@ def scale_logits(model, factor):
 
 
 def flat_loss(model, options):
-    """The loss by flat.py, which takes half the time; None where that cannot serve.
+    """Return the loss of flat.py, which takes half the time, or None if it cannot be used.
 
     It needs a C++ compiler, and sizes that are whole vectors of the processor.
     """
@@ -167,21 +168,23 @@ def parse(arguments):
     parser.add_argument('--also', type=pathlib.Path, nargs='+', default=[], metavar='TEXT',
                         help='further texts to train on')
     parser.add_argument('--start', type=pathlib.Path, metavar='MODEL.pt',
-                        help="weights to begin with: an earlier run's final.pt, beside dict.txt")
+                        help="weights to begin with: an earlier run's final.pt, in whose folder "
+                             'its dict.txt is')
     parser.add_argument('--valid', type=pathlib.Path, metavar='TEXT',
                         help='a text to choose by, instead of the end of the training part')
     parser.add_argument('--with-valid', action='store_true', help='train on the held-out part too')
     parser.add_argument('--logit-scale', type=float,
-                        help='factor of the logits (the best on the held-out part)')
+                        help='factor of the logits (default: the best on the held-out part)')
     export.add_option(parser)
     options = parser.parse_args(arguments)
     if options.z_dim % 2:
-        parser.error('--z-dim is even, since pairs of its numbers are turned by the position')
+        parser.error(f'--z-dim is even, not {options.z_dim}: the rotary bias rotates pairs')
     if options.architecture == 'transformer' and options.dim > 64 and options.dim % 64:
-        parser.error('--dim of the Transformer is a multiple of 64, which a head has')
+        parser.error('--dim of the Transformer is a multiple of 64, the channels of a head, not '
+                     f'{options.dim}')
     if options.with_valid and not options.logit_scale:
         parser.error('--with-valid leaves no text to find the factor of the logits on; '
-                     'give --logit-scale, 1 or what a run without --with-valid has found')
+                     'give --logit-scale, as 1 or as found by a run without --with-valid')
     return options
 
 
@@ -191,8 +194,8 @@ def load_start(model, path):
         with torch.serialization.safe_globals([argparse.Namespace]):
             model.load_state_dict(torch.load(path)['model'])
     except (KeyError, RuntimeError, pickle.UnpicklingError) as error:
-        raise training.Mismatch(f'{path} is of a model of other sizes, or no model of this recipe; '
-                                'give the sizes that it was trained with') from error
+        raise training.Mismatch(f'{path} is not a checkpoint of this recipe, or is of a model of '
+                                'other sizes; give the sizes that it was trained with') from error
 
 
 def train_on(text, options):
@@ -207,14 +210,14 @@ def train_on(text, options):
     train_end = len(text) * 9 // 10
     valid_begin = train_end - min(50000, train_end // 10)
     if train_end - valid_begin < 2 * options.length:
-        raise ValueError(f'{len(text)} characters are too few; a held-out part of two windows '
-                         f'needs {25 * options.length} or so, or a smaller --length')
+        raise ValueError(f'{len(text)} characters are too few: for a held-out part of two windows '
+                         f'there must be about {25 * options.length}, or a smaller --length')
     train, valid, test = ids[:valid_begin], ids[valid_begin:train_end], ids[train_end:]
     if options.valid:
         valid = encode(read(options.valid), characters)[:50000]
         if len(valid) < 2 * options.length:
-            raise inputs.Problem(f'{options.valid} has fewer characters than two windows of '
-                                 f'{options.length}')
+            raise inputs.Problem(f'{options.valid} has {len(valid)} characters, which are fewer '
+                                 f'than two windows of {options.length}')
     if options.with_valid or options.valid:
         train = ids[:train_end]
     train = torch.cat([*further, train])
@@ -222,7 +225,7 @@ def train_on(text, options):
     model = LanguageModel(args, vocabulary)
     if options.start:
         load_start(model, options.start)
-    print(f'{len(train)} characters train, {len(valid)} choose, {len(test)} measure; '
+    print(f'{len(train)} characters to train on, {len(valid)} held out, {len(test)} to test; '
           f'{sum(p.numel() for p in model.parameters())} parameters', flush=True)
 
     def epoch_batches(epoch):
@@ -267,7 +270,7 @@ def finish(model, options, epochs, valid, test, write):
 def main(arguments=None):
     options = parse(arguments)
     training.prepare(options)
-    # The matrices of short averages are only fast where torch.compile fuses what makes them.
+    # A matrix per channel is only fast if torch.compile fuses the passes that make it.
     sequence.TOEPLITZ_LIMIT = 64
     try:
         train_on(read(options.data), options)

@@ -16,10 +16,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-TOEPLITZ_LIMIT = 512  # longest sequence whose moving average is computed as a matrix product
-TRANSFORM_LIMIT = 1024  # longest one for the Fourier transform; beyond, states are carried
-CHUNK = 64  # positions after which they are
-OPERATOR = None  # what computes such an average instead, if flat.py serves the recipe
+# How a moving average is computed depends on the length: up to the first limit by one matrix per
+# channel, up to the second by Fourier transforms, and beyond by states.
+TOEPLITZ_LIMIT = 512
+TRANSFORM_LIMIT = 1024
+CHUNK = 64  # positions after which average_by_chunks hands on its states
+OPERATOR = None  # flat.py puts an operator here that replaces average_by_chunks
 
 
 class ScaleNorm(nn.Module):
@@ -34,7 +36,7 @@ class ScaleNorm(nn.Module):
 
 
 def _initialise(linear):
-    """Start a projection with outputs somewhat smaller than its inputs, and no bias."""
+    """Start a projection so that outputs are somewhat smaller than inputs, with a bias of zero."""
     nn.init.normal_(linear.weight, std=0.5 * linear.in_features ** -0.5)
     nn.init.zeros_(linear.bias)
 
@@ -62,17 +64,17 @@ class SequenceNorm(nn.Module):
 def exponential_average(x, log_decay, weight):
     """y[t] = sum over s <= t and states n of weight[n] exp((t - s) log_decay[n]) x[s].
 
-    x is (batch, length, channels), the other two (channels, states). It takes time proportional to
-    the length.
+    x is (batch, length, channels), the other two are (channels, states). The time is proportional
+    to the length.
     """
     return (OPERATOR or average_by_chunks)(x, log_decay, weight)
 
 
 def average_by_chunks(x, log_decay, weight):
-    """The exponential average in PyTorch's operators.
+    """The exponential average by PyTorch's own operators.
 
-    Inside a chunk of positions this is one matrix per channel; what comes from before the chunk is
-    in states, which are carried from chunk to chunk.
+    Inside a chunk of positions it is a product with one matrix per channel. States, which are
+    carried from chunk to chunk, hold the contribution of earlier chunks.
     """
     batch, length, dim = x.shape
     chunk, count = CHUNK, -(-length // CHUNK)
@@ -119,7 +121,7 @@ class MovingAverage(nn.Module):
         self.omega = nn.Parameter(torch.empty(dim).normal_())
 
     def exponentials(self):
-        """Logarithms of the decay, and weights, both (channels, states)."""
+        """(log of the decay, weight) of every state, both (channels, states)."""
         p, damping = torch.sigmoid(self.delta), torch.sigmoid(self.alpha)
         if self.vision:
             p, damping = damping, p
@@ -137,16 +139,16 @@ class MovingAverage(nn.Module):
         return kernel
 
     def is_exponential(self, length):
-        """Whether a sequence is long enough for chunks, and nothing of the average is cut off."""
+        """Whether a sequence is long enough for states, and the average is not truncated."""
         return length > TRANSFORM_LIMIT and not 0 < (self.truncation or 0) < length
 
     def by_chunks(self, x):
-        """Both halves of the average, by chunks with states."""
+        """Both halves of the average, by states."""
         dim = x.size(2)
         (back, ahead), (from_back, from_ahead) = (t.split(dim) for t in self.exponentials())
         y = exponential_average(x, back, from_back)
         other = exponential_average(x.flip(1), ahead, from_ahead).flip(1)
-        if self.vision:  # it starts at the next position
+        if self.vision:  # the half that looks ahead starts at the next position
             other = F.pad(other[:, 1:], (0, 0, 0, 1))
         return y + other
 
@@ -187,7 +189,10 @@ class SimpleRelativeBias(nn.Module):
 
 
 def laplace(scores):
-    """The original's replacement of softmax: a Gaussian's distribution function, not normalised."""
+    """The original's replacement of softmax: a Gaussian's distribution function of each score.
+
+    The weights of a query do not add up to 1.
+    """
     return 0.5 * (1.0 + torch.erf((scores - 0.707107) / (0.282095 * math.sqrt(2.0))))
 
 
@@ -227,7 +232,7 @@ class GatedAttention(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """Normalised two-layer network with a residual connection."""
+    """A norm and a two-layer network, with a residual connection around them."""
 
     def __init__(self, dim, hidden, norm, dropout=0.0):
         super().__init__()
@@ -268,9 +273,9 @@ class ScalarEmbedding(nn.Module):
 
 
 class FrameEmbedding(nn.Module):
-    """Overlapping frames of the waveform, each projected to one position.
+    """Overlapping frames of the waveform, each of which is projected to one position.
 
-    Frame t is centred on the samples t * hop ... (t + 1) * hop; samples outside are zero.
+    Frame t is centred on the samples t * hop ... (t + 1) * hop; samples outside the clip are zero.
     """
 
     def __init__(self, dim, length, hop):
@@ -303,7 +308,8 @@ class _Encoder(nn.Module):
             self.embed_norm = SequenceNorm(norm, dim)
         self.layers = nn.ModuleList(
             Block(dim, args.encoder_hidden_dim, args.encoder_ffn_embed_dim, args.z_dim, args.n_dim,
-                  norm, dropout=args.dropout, chunk=args.chunk_size if args.chunk_size > 0 else None,
+                  norm, dropout=args.dropout,
+                  chunk=args.chunk_size if args.chunk_size > 0 else None,
                   truncation=args.truncation_length, max_positions=args.max_source_positions)
             for _ in range(args.encoder_layers))
         self.final_norm = SequenceNorm(norm, dim)
@@ -320,7 +326,7 @@ class _Encoder(nn.Module):
 
 
 def mean_of(states, mask=None):
-    """The mean over positions; with ``mask`` (batch, length, 1) over those that are real."""
+    """The mean over positions; with ``mask`` (batch, length, 1), over those that are not padded."""
     if mask is None:
         return states.mean(dim=1)
     return (states * mask).sum(dim=1) / mask.sum(dim=1)
@@ -329,9 +335,9 @@ def mean_of(states, mask=None):
 class SequenceClassifier(nn.Module):
     """Classifier of the fairseq family: an encoder, the mean over positions, and a small network.
 
-    ``args`` carries the original's option names. Without an ``encoder`` it takes real-valued
-    sequences (batch, samples), as the speech model does, and ``args`` describes a pre-norm model
-    with Laplace attention, SiLU and simple relative bias, which is all that is built here.
+    ``args`` has the original's option names. Without an ``encoder`` the classifier takes sequences
+    of real numbers (batch, samples), as the speech model does, and ``args`` must describe a
+    pre-norm model with Laplace attention, SiLU and simple relative bias: no other encoder is built.
     """
 
     def __init__(self, args, encoder=None):
@@ -350,7 +356,7 @@ class SequenceClassifier(nn.Module):
         states = encoder(inputs) if mask is None else encoder(inputs, mask)
         return self.classify(mean_of(states, mask))
 
-    # The parts that flat.py calls one by one.
+    # flat.py calls these parts one by one.
 
     @property
     def layers(self):
@@ -360,7 +366,7 @@ class SequenceClassifier(nn.Module):
         return self.encoder['encoder'].embed(samples)
 
     def answer(self, states):
-        """Logits from what the last layer makes."""
+        """Logits from the output of the last layer."""
         return self.classify(mean_of(self.encoder['encoder'].final_norm(states)))
 
     def classify(self, x):
@@ -427,7 +433,7 @@ class PatchClassifier(nn.Module):
         return self.answer(x)
 
     def answer(self, states):
-        """Logits from what the last block makes."""
+        """Logits from the output of the last block."""
         x = F.silu(self.out_proj['fc'](self.final_norm(states))).mean(dim=1)
         if self.pre_logits is not None:
             x = F.silu(self.pre_logits['fc'](x))

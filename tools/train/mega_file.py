@@ -1,7 +1,8 @@
-"""Brings the weights and the vocabulary of a .mega model back into a recipe's model, to go on training.
+"""Loads the weights and the vocabulary of a .mega model into a recipe's model, to train it further.
 
-mega-convert knows where a checkpoint's numbers go; this finds out by converting a checkpoint of
-numbers that all differ. Both files are uncompressed and of float32, so they have the same layout.
+Only mega-convert knows where in a file each number of a checkpoint goes. So this module converts a
+checkpoint whose numbers all differ, and sees where each has gone. Both files are uncompressed and
+of float32, so they have the same layout.
 """
 
 import pathlib
@@ -14,10 +15,10 @@ import torch
 
 import inputs
 
-MOST = 1 << 24  # float32 has all whole numbers up to here
-FORMS = {1: '?', 2: 'q', 3: 'd', 5: 'q', 6: 'd'}  # of metadata
-TEXTS = (4, 7)
-PLAIN, TIED, PANELS = 0, 2, 3  # ways in which --no-compress stores a tensor
+MOST = 1 << 24  # float32 can represent every whole number up to here
+FORMS = {1: '?', 2: 'q', 3: 'd', 5: 'q', 6: 'd'}  # kinds of metadata, in the letters of struct
+TEXTS = (4, 7)                                    # the kinds that are text
+PLAIN, TIED, PANELS = 0, 2, 3  # encodings of a tensor that mega-convert --no-compress writes
 
 
 class _Cursor:
@@ -36,10 +37,10 @@ class _Cursor:
 
 
 def read(path):
-    """Metadata, and the stored numbers of each tensor, of an uncompressed file of float32.
+    """Read the metadata and each tensor's stored numbers from an uncompressed file of float32.
 
-    The format is described in formats/mega/MEGA-FORMAT.md; mega-convert has just written the file,
-    so nothing is checked again.
+    The format is described in formats/mega/MEGA-FORMAT.md. mega-convert has just written the file,
+    so nothing is checked here.
     """
     data = pathlib.Path(path).read_bytes()
     index_offset, = struct.unpack_from('<Q', data, 32)
@@ -77,7 +78,7 @@ def _convert(program, source, target, *options):
 
 
 def read_model(path, program):
-    """Metadata and stored numbers of any .mega file; ``program`` is mega-convert."""
+    """Read the metadata and stored numbers of any .mega file; ``program`` is mega-convert."""
     with tempfile.TemporaryDirectory() as folder:
         plain = pathlib.Path(folder, 'plain.mega')
         _convert(program, path, plain)
@@ -85,8 +86,8 @@ def read_model(path, program):
 
 
 def write_vocabulary(metadata, folder):
-    """OUT/dict.txt and OUT/codes of the model, as a recipe keeps them."""
-    symbols = metadata['vocab.symbols'][4:]  # behind <s>, <pad>, </s> and <unk>
+    """Write dict.txt and codes of the model into the folder, as a recipe keeps them."""
+    symbols = metadata['vocab.symbols'][4:]  # without <s>, <pad>, </s> and <unk>, which come first
     (folder / 'dict.txt').write_text(''.join(f'{symbol} 1\n' for symbol in symbols),
                                      encoding='utf-8')
     lines = [f'#version: {metadata["bpe.version"][0]}', *metadata['bpe.codes']]
@@ -97,12 +98,14 @@ def write_vocabulary(metadata, folder):
 def load_weights(model, args, tensors, program, *options):
     """Set the weights of ``model`` to those that read_model returned.
 
-    ``args`` are the checkpoint's, ``options`` those of mega-convert that such a checkpoint needs.
+    ``args`` are the arguments of the model's checkpoint, and ``options`` are those that
+    mega-convert needs for it.
     """
     parameters = dict(model.named_parameters())
     ends = numpy.cumsum([0, *(p.numel() for p in parameters.values())])
     if ends[-1] >= MOST:
-        raise inputs.Problem(f'a model of {ends[-1]} parameters is too large to start with')
+        raise inputs.Problem(f'a model of {ends[-1]} parameters is too large to start with: fewer '
+                             f'than {MOST} are possible')
     for begin, parameter in zip(ends, parameters.values()):
         numbers = torch.arange(begin + 1, begin + 1 + parameter.numel())
         parameter.copy_(numbers.view(parameter.shape))
@@ -114,7 +117,9 @@ def load_weights(model, args, tensors, program, *options):
     found = numpy.full(ends[-1] + 1, numpy.nan, numpy.float32)
     for name, numbers in places.items():
         if name not in tensors or len(tensors[name]) != len(numbers):
-            raise inputs.Problem(f'the model to start with has other sizes: {name}')
+            have = len(tensors[name]) if name in tensors else 'none'
+            raise inputs.Problem(f'the model to start with has other sizes: {name} should have '
+                                 f'{len(numbers)} numbers and has {have}')
         found[numbers.astype(numpy.int64)] = tensors[name]
     for begin, (name, parameter) in zip(ends, parameters.items()):
         weights = torch.from_numpy(found[begin + 1:begin + 1 + parameter.numel()])

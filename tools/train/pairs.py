@@ -1,7 +1,6 @@
-"""Pairs of sentences for translators: reading, cleaning, tokens, joint BPE, and variations.
+"""Reads and cleans pairs of sentences for translators, and makes tokens and variations of them.
 
-Everything works on English and German, in this order; a translator into English turns the pairs
-round at the end.
+Pairs are English and German, in this order; a translator into English swaps them at the end.
 """
 
 import collections
@@ -21,15 +20,15 @@ from sequence import EOS, UNK
 
 LANGUAGES = ('en', 'de')
 MOST_WORDS = 60
-# Characters that a translator can spell even if its texts hardly have them.
+# The vocabulary has these characters even if the texts lack them, so that any name can be spelled.
 LETTERS = ('äöüÄÖÜßéèêëàáâãåæçíìîïñóòôõøúùûýÿÉÈÀÁÅÇÑÓØÚčćšžřłńśźżěůőűğışŠŽČĆŁŚŻİ'
            '€£°§–—„“”‚‘’…«»‰²³½·×')
 
 
 def read_tsv(path):
-    """Pairs of a file of lines `english TAB german`, which may be gzipped.
+    """Read pairs from a file of lines `english TAB german`, which may be gzipped.
 
-    Empty lines and more columns do not count.
+    Empty lines and further columns are ignored.
     """
     pairs = []
     for number, line in enumerate(inputs.read_utf8(path, newline='\n').split('\n'), 1):
@@ -37,12 +36,12 @@ def read_tsv(path):
         if len(columns) >= 2:
             pairs.append((columns[0], columns[1]))
         elif line.strip():
-            raise inputs.Problem(f'{path}: line {number} has no tab between two texts')
+            raise inputs.Problem(f'{path}: line {number} has no tab, which separates the two texts')
     return pairs
 
 
 def read_lines(folder, part):
-    """Pairs of Multi30k's files, one for each language."""
+    """Read pairs from Multi30k's files, of which there is one for each language."""
     sides = []
     for language in LANGUAGES:
         path = folder / f'{part}.{language}.gz'
@@ -56,7 +55,7 @@ def read_lines(folder, part):
 # A line is `german :: english`. Both sides have the same number of forms and examples, separated by
 # `|`, and each of them has alternatives, separated by `;`. Notes are in brackets of all kinds.
 
-# Notes of alternatives that nobody should get as a translation.
+# Alternatives with one of these notes are left out: nobody should get them as a translation.
 UNWANTED = re.compile(r'\[(obs|archaic|veralt|vulg|slang|pej|dated|altertümlich|poet|Schw|Ös|Süddt|'
                       r'Norddt|Mitteldt|Ostdt|Westdt|Bayr|Lux|BW|Tirol|Jugendspr)')
 NOTES = re.compile(r'\{[^}]*\}|\[[^\]]*\]|\([^)]*\)|<[^>]*>|/[A-Z][^/]*/')
@@ -64,9 +63,9 @@ ABBREVIATIONS = [(re.compile(rf'\b{short}'), word) for short, word in (
     (r"sth\.['’]s\b", "something's"), (r"sb\.['’]s\b", "somebody's"), (r'sth\.', 'something'),
     (r'sb\.', 'somebody'), (r'etw\.', 'etwas'), (r'jdn\.', 'jemanden'), (r'jdm\.', 'jemandem'),
     (r'jds\.', 'jemandes'), (r'jd\.', 'jemand'))]
-# What is left of notes, choices and abbreviations; such an alternative is no plain text.
+# An alternative with remains of notes, choices or abbreviations is not plain text, and left out.
 LEFTOVER = re.compile(r'\.\.\.|…|[/|<>{}\[\]()*=+~→]|\b(sb|sth|etw|jd[mns]?)\b')
-SENTENCE_WORDS = 4  # on both sides
+SENTENCE_WORDS = 4  # an entry with so many words on both sides counts as a sentence
 
 
 def _alternatives(text):
@@ -82,10 +81,11 @@ def _alternatives(text):
 
 
 def read_ding(path):
-    """Triples of English, German, and the language whose alternatives may be the source.
+    """Yield triples of English, German, and the language that must be the source, or None.
 
-    The first alternative is the usual one. Others are understood, but no translation is taken from
-    them: 'en' marks an English alternative of the first German one, None a pair of two first ones.
+    The first alternative of a side is the usual one. The others serve as sources only: 'en' marks
+    an English alternative with the first German one, 'de' the reverse, and None a pair of two first
+    ones.
     """
     with open(path, encoding='utf-8') as file:
         for line in file:
@@ -110,9 +110,9 @@ def words_of(text):
 
 
 def is_sane(english, german, latin=True):
-    """Whether a pair can be a translation: lengths that fit, no control characters.
+    """Whether a pair can be a translation: its lengths fit, and it has no control characters.
 
-    With ``latin``, letters are those of Europe's west and middle.
+    With ``latin``, it must also have letters of western and central Europe only.
     """
     lengths = sorted((len(english.split()), len(german.split())))
     if lengths[0] == 0 or lengths[1] > MOST_WORDS:
@@ -125,10 +125,10 @@ def is_sane(english, german, latin=True):
 
 
 def clean(pairs, held_out, least_words=1, latin=True):
-    """Pairs without duplicates, nonsense, and sentences of ``held_out`` on either side.
+    """Leave out duplicates, nonsense, and pairs with a sentence of ``held_out`` on either side.
 
-    A held-out text of fewer than ``least_words`` words does not count: a dictionary may explain a
-    word that a held-out heading consists of.
+    Held-out texts of fewer than ``least_words`` words are ignored: a dictionary may explain a word
+    that a held-out heading consists of.
     """
     held = [{words for pair in held_out if len(words := words_of(pair[side])) >= least_words}
             for side in range(2)]
@@ -148,7 +148,7 @@ def clean(pairs, held_out, least_words=1, latin=True):
 # ---- Tokens ----
 
 class Tokeniser:
-    """Moses tokens of one language."""
+    """Makes Moses tokens of texts in one language."""
 
     def __init__(self, language):
         self.normalise = MosesPunctNormalizer(language).normalize
@@ -159,13 +159,13 @@ class Tokeniser:
 
 
 def tokenise(pairs, languages=LANGUAGES):
-    """Pairs of lists of tokens."""
+    """Make pairs of lists of tokens."""
     first, second = map(Tokeniser, languages)
     return [(first(a), second(b)) for a, b in pairs]
 
 
 class Vocabulary:
-    """Joint BPE and the numbers of its symbols, kept in the files `codes` and `dict.txt`."""
+    """Joint BPE and the ids of its symbols, kept in the files `codes` and `dict.txt`."""
 
     def __init__(self, folder):
         with open(folder / 'codes', encoding='utf-8') as file:
@@ -178,12 +178,12 @@ class Vocabulary:
 
     @staticmethod
     def learn(counts, merges, folder):
-        """Learn from {token: count}; the dictionary has all letters, so any name is spelled."""
+        """Learn from {token: count}; the dictionary gets all letters, to spell any name."""
         folder.mkdir(parents=True, exist_ok=True)
         codes = folder / 'codes'
         lines = ''.join(f'{word} {count}\n' for word, count in counts.items())
         with open(codes, 'w', encoding='utf-8') as file:
-            with contextlib.redirect_stderr(io.StringIO()):  # its progress bar
+            with contextlib.redirect_stderr(io.StringIO()):  # hides the progress bar
                 learn_bpe(io.StringIO(lines), file, merges, is_dict=True)
         with open(codes, encoding='utf-8') as file:
             bpe = BPE(file)
@@ -202,7 +202,7 @@ class Vocabulary:
         return Vocabulary(folder)
 
     def encode(self, tokens):
-        """Numbers of the tokens' symbols, and the end."""
+        """Ids of the tokens' symbols, and </s>."""
         ids = []
         for token in tokens:
             known = self.words.get(token)
@@ -213,13 +213,13 @@ class Vocabulary:
         return ids + [EOS]
 
     def decode(self, ids):
-        """Tokens, separated by blanks."""
+        """Tokens of ids, separated by blanks."""
         return ' '.join(self.symbols[i] for i in ids).replace('@@ ', '')
 
 
 # ---- Variations ----
 #
-# Each returns a new pair of token lists; `chance` is random.Random.
+# Most of these functions return new lists of tokens; `chance` is a random.Random.
 
 MALE = ('Paul Peter Max Felix Jan Lukas Leon Ben Jonas Finn Noah Oliver Jack Harry George '
         'James David Michael Robert William Daniel Thomas Mark Kevin Brian Ryan Eric Adam '
@@ -244,21 +244,21 @@ LAST = ('Smith Jones Miller Brown Wilson Taylor Clark Lewis Walker Hall Young Ki
 ONSETS = 'b br c ch d dr f fl g gr h j k kl l m n p pr qu r s sch sh st t tr v w z'.split() + ['']
 VOWELS = 'a e i o u ai ei ee ie oo au ö ü ä y'.split()
 CODAS = 'n r s l m t k ck nd rt ng sch x'.split() + [''] * 8
-# Names of the sentences of Tatoeba, English and German, and whether they are women's.
+# The names in Tatoeba's sentences, English and German, and whether they are women's.
 USUAL_NAMES = (('Tom', 'Tom', False), ('Mary', 'Maria', True), ('John', 'Johannes', False),
                ('John', 'John', False))
 ENDS = ('.', '!', '?')
 
 
 def invented_name(chance):
-    """A name that nobody has, to be spelled letter by letter."""
+    """A name that nobody has, so that it must be spelled letter by letter."""
     name = ''.join(chance.choice(ONSETS) + chance.choice(VOWELS) + chance.choice(CODAS)
                    for _ in range(chance.choice((1, 2, 2, 3))))
     return name.capitalize()
 
 
 def random_name(chance, female):
-    """One or two tokens."""
+    """A first name, sometimes with a last name: one or two tokens."""
     name = [invented_name(chance) if chance.random() < 0.25 else
             chance.choice(FEMALE if female else MALE)]
     if chance.random() < 0.12:
@@ -267,7 +267,7 @@ def random_name(chance, female):
 
 
 def _replace(tokens, old, new):
-    """Replace a name, and its German genitive."""
+    """Replace a name, also in the German genitive."""
     result = []
     for token in tokens:
         if token == old:
@@ -280,7 +280,7 @@ def _replace(tokens, old, new):
 
 
 def vary_names(chance, english, german, share):
-    """Put another name for one of the usual ones, if it is on both sides equally often."""
+    """Replace a usual name by another one, if both sides have it equally often."""
     for old_en, old_de, female in USUAL_NAMES:
         count = english.count(old_en)
         if not count or count != german.count(old_de) + german.count(old_de + 's'):
@@ -294,7 +294,7 @@ def vary_names(chance, english, german, share):
 
 
 def vary_numbers(chance, english, german):
-    """Put other numbers; 1 stays, since words around it depend on it."""
+    """Replace numbers by others; 1 stays, since the words around it depend on it."""
     numbers = sorted(token for token in english if token.isdigit() and token != '1')
     if not numbers or numbers != sorted(t for t in german if t.isdigit() and t != '1'):
         return english, german
@@ -333,7 +333,7 @@ def misspell(chance, tokens):
 
 
 def lower(tokens, english):
-    """Tokens of a text in capitals as mega-run reads it."""
+    """Tokens of a text in capitals, as mega-run passes it to a translator."""
     small = [token if english and token == 'I' else token.lower() for token in tokens]
     begins = True
     for i, token in enumerate(small):
@@ -345,11 +345,11 @@ def lower(tokens, english):
 
 AROUND = (('(', ')'), ('[', ']'), ('{', '}'), ('"', '"'))
 BULLETS = '-*#>–'
-UNTRANSLATED = '😀🙂😂👍🍕🎉★✓'  # which no dictionary has
+UNTRANSLATED = '😀🙂😂👍🍕🎉★✓'  # no vocabulary has these
 
 
 def mark(chance, sides, source):
-    """Brackets or quotes around everything or a name, a bullet, or a picture in the source."""
+    """Add brackets or quotes around everything or one word, a bullet, or an emoji in the source."""
     kind, (begin, end) = chance.random(), chance.choice(AROUND)
     if kind < 0.3:
         return [[begin, *side, end] for side in sides]
@@ -372,12 +372,12 @@ def mark(chance, sides, source):
 
 
 def vary(chance, pair, sentences, source, names=0.4):
-    """A variation of a pair: names, numbers, joined lines, lost capitals and ends, errors, marks.
+    """Vary a pair: names, numbers, joined lines, lost capitals and full stops, errors, marks.
 
-    ``source`` is 0 or 1, the side that the translator reads: typing errors and lost capitals are
-    there alone. A text in capitals is read in small letters (``--capitals lower``), so that it
-    does not occur. ``sentences`` are whole sentences to join, ``names`` is the part of names that
-    change.
+    ``source``, 0 or 1, is the side that the translator reads; only there are typing errors and lost
+    capitals. There are no texts in capitals, since mega-run reads these in small letters
+    (``--capitals lower``). ``sentences`` are whole sentences to join, and ``names`` is the part of
+    the names that change.
     """
     english, german = vary_names(chance, *pair, names)
     if chance.random() < 0.4:
@@ -411,7 +411,7 @@ def vary(chance, pair, sentences, source, names=0.4):
 
 
 def join_numbers(tokens):
-    """17:45 and 1/9 as one token each: Moses cuts them, and would not join them in an answer."""
+    """Make 17:45 and 1/9 one token each: Moses cuts them, and would not join them in an answer."""
     joined = []
     for token in tokens:
         if len(joined) > 1 and joined[-1] in ':/' and token.isdigit() and joined[-2][-1].isdigit():
@@ -423,7 +423,7 @@ def join_numbers(tokens):
 
 
 class Corpus:
-    """Training pairs of tokens: whole texts, and a part of the short ones in every epoch."""
+    """Training pairs of tokens: an epoch has all of ``whole``, and a part of ``short``."""
 
     def __init__(self, whole, short, part, vocabulary, source, names=0.4):
         self.whole, self.short, self.part, self.names = whole, short, part, names
@@ -435,12 +435,12 @@ class Corpus:
         return len(self.whole) + int(self.part * len(self.short))
 
     def encode(self, pair):
-        """Numbers of source and target."""
+        """Ids of source and target."""
         encode = self.vocabulary.encode
         return encode(pair[self.source]), encode(join_numbers(pair[1 - self.source]))
 
     def epoch(self, seed):
-        """Pairs of numbers in a random order, each in a variation of its own."""
+        """Yield pairs of ids in a random order, each in a variation of its own."""
         chance = random.Random(seed)
         count = int(self.part * len(self.short))
         rows = list(range(len(self.whole)))

@@ -2,9 +2,9 @@
 
 Usage: plays.py --without TEXT FOLDER > plays.txt
 FOLDER holds plays in the XML of Jon Bosak's edition (1996 to 1998, from the public domain texts of
-Moby Lexical Tools; it may be freely copied). Plays of which TEXT, maybe gzipped, has some lines are
-left out as wholes, so that nothing that TEXT is held out for is trained on; of the others single
-long lines that TEXT has, too.
+Moby Lexical Tools; it may be freely copied). The result shares nothing with TEXT, which may be
+gzipped, so that its held-out parts stay unseen: plays that are in TEXT are left out as wholes, and
+of the others the single long lines that TEXT has, too.
 """
 
 import argparse
@@ -14,8 +14,8 @@ import xml.etree.ElementTree
 
 from language import read
 
-LONG = 25      # characters of a line that is nobody else's by chance
-SHARED = 0.02  # of a play's long lines; one that shares more with TEXT is a play of TEXT
+LONG = 25      # two lines of so many characters are not equal by chance
+SHARED = 0.02  # a play that shares more than this part of its long lines with TEXT is in TEXT
 
 
 def words_of(element):
@@ -25,7 +25,7 @@ def words_of(element):
 
 
 def speeches(path):
-    """[(speaker, lines)] of a play, without stage directions."""
+    """Yield (speaker, lines) for each speech of a play, without stage directions."""
     for speech in xml.etree.ElementTree.parse(path).iter('SPEECH'):
         lines = [line for line in map(words_of, speech.findall('LINE')) if line]
         if lines:
@@ -37,7 +37,7 @@ def long_lines(text):
 
 
 def text_of(play, known):
-    """The play in the form `SPEAKER:`, lines, empty line; or None if it is one of TEXT's."""
+    """The play as `SPEAKER:`, lines, and an empty line for each speech; None if it is in TEXT."""
     play = list(play)
     found = long_lines('\n'.join(line for _, lines in play for line in lines))
     if len(found & known) > SHARED * len(found):

@@ -44,14 +44,14 @@ class CausalAverage(MovingAverage):
 
 
 class PaddedAverage(MovingAverage):
-    """Both halves, blind to padded positions."""
+    """Both halves of the moving average; padded positions count as zeros."""
 
     def forward(self, x, mask=None):
         return super().forward(x if mask is None else x * mask)
 
 
 class RotaryBias(nn.Module):
-    """The product of two learnt vectors, each rotated by its position."""
+    """The product of two learnt vectors, rotated by the positions of the query and the key."""
 
     def __init__(self, z_dim):
         super().__init__()
@@ -71,7 +71,7 @@ class RotaryBias(nn.Module):
             self.rotate(self.beta, torch.arange(keys or queries)).T
 
     def by_distance(self, longest):
-        """The bias of the distances 1 - longest ... longest - 1, of a key from its query."""
+        """The bias for the distances 1 - longest ... longest - 1 of a key from its query."""
         return self.rotate(self.beta, torch.arange(1 - longest, longest)) @ self.alpha[0]
 
 
@@ -112,7 +112,7 @@ class GatedAttention(nn.Module):
         q = (z * self.gamma[0] + self.beta[0]) * z.size(-1) ** -0.5
         k = z * self.gamma[1] + self.beta[1]
         chunk = min(self.chunk or length, length)
-        rest = -length % chunk  # positions that the last chunk lacks
+        rest = -length % chunk  # positions that are missing in the last chunk
         if rest:
             mask = x.new_ones(batch, length, 1) if mask is None else mask
             mask, q, k, v = (F.pad(t, (0, 0, 0, rest)) for t in (mask, q, k, v))
@@ -237,7 +237,7 @@ PAD, EOS, UNK = 1, 2, 3
 
 
 class TextEncoder(nn.Module):
-    """The encoder of a classifier of texts; its table is not scaled, unlike a translator's."""
+    """The encoder of a classifier of texts; unlike in translators, embeddings are not scaled."""
 
     def __init__(self, args, vocabulary):
         super().__init__()
@@ -259,7 +259,7 @@ def is_transformer(args):
 
 
 class TranslationModel(nn.Module):
-    """Encoder and decoder that share one table of embeddings."""
+    """An encoder and a decoder that share one table of embeddings."""
 
     def __init__(self, args, vocabulary):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Sound for the recipes: resampling, distortions, a first layer that begins as a filter bank."""
+"""Sound for the recipes: resampling, distortions, and a first layer that starts as filters."""
 
 import math
 
@@ -17,7 +17,7 @@ def resample(samples, rate, to):
 
 
 def move(clips, speed, shift):
-    """Play faster or slower about the centre, and later or earlier, interpolating linearly."""
+    """Play clips ``speed`` times as fast about the centre, and ``shift`` samples later."""
     length = clips.size(1)
     source = (torch.arange(length) - length / 2) * speed + length / 2 - shift
     whole = source.floor()
@@ -31,9 +31,9 @@ def move(clips, speed, shift):
 def start_as_filters(embedding, samples, rate, bands):
     """Make the rows of a frame embedding windowed cosines and sines at mel-spaced frequencies.
 
-    A linear map of a frame depends on the phase of the sound, which means nothing; pairs of cosine
-    and sine let the layers above find the energy of each of ``bands`` bands. They are scaled to
-    equal power over ``samples``. Rows beyond the first 2 x bands become zero.
+    A linear map of a frame depends on the phase of the sound, which carries no meaning; pairs of
+    cosine and sine let the layers above find the energy of each of ``bands`` bands. They are scaled
+    to equal power over ``samples``. Rows beyond the first 2 x bands become zero.
     """
     length = embedding.weight.size(1)
     highest = 0.925 * rate / 2
@@ -56,9 +56,9 @@ def start_as_filters(embedding, samples, rate, bands):
 def start_with_energies(encoder, bands):
     """Make the first feed-forward network of MEGA the rectifier of ``start_as_filters``.
 
-    It starts as silu(x) + silu(-x) of both parts, an even function: the band's energy, written to a
-    free channel. The last free channels of the embedding are constants: they survive normalisation
-    by the frame's level, so the level remains known, compressed.
+    It starts as the sum of silu(x) + silu(-x), an even function, over a band's cosine and sine.
+    That is about the band's energy, and goes to a free channel. The last free channels of the
+    embedding start as constants: the norm divides them by the frame's level, which so stays known.
     """
     embedding, ffn = encoder.embed_tokens, encoder.layers[0].nffn
     dim = embedding.weight.size(0)
@@ -74,5 +74,5 @@ def start_with_energies(encoder, bands):
     for band in range(bands):
         ffn.fc2.weight[2 * bands + band, band:band + 4 * bands:bands] = 1.0 / steepness
     ffn.fc2.bias[2 * bands:3 * bands] = -1.0
-    # Let the first layer pass its input on, for the network above to see it unspoilt.
+    # Let the first layer's gates pass its input on, so that the network above sees it unchanged.
     encoder.layers[0].mega_layer.mx_proj.bias[:dim] = -2.0

@@ -2,7 +2,7 @@
 
 Usage: speech_commands.py --data SPEECH_COMMANDS_FOLDER --out FOLDER --minutes 100
 Writes OUT/final.pt (and OUT/preview.pt after every epoch) in the format of the fairseq family.
-Needs the programs espeak-ng and flite, which speak a part of the clips.
+It needs the programs espeak-ng and flite, which speak a part of the clips.
 """
 
 import io
@@ -46,10 +46,10 @@ def load_clips(folder, cache):
 
 
 def load_digits(archive):
-    """Spoken digits (FSDD, training part) as further words that are none of the commands.
+    """Load spoken digits (FSDD, training part) as further words that are not commands.
 
-    8 kHz recordings; the upper half of the spectrum stays empty, so the augmentation also mutes the
-    treble of other clips, lest its absence give the answer away.
+    They were recorded at 8 kHz, so the upper half of their spectrum is empty. With --muffle the
+    augmentation mutes the treble of other clips, too, lest its absence give the class away.
     """
     clips = []
     with tarfile.open(archive) as tar:
@@ -58,7 +58,7 @@ def load_digits(archive):
                 continue
             data = io.BytesIO(tar.extractfile(member).read())
             samples = sound.resample(*soundfile.read(data, dtype='float32'), RATE)
-            # Quiet speakers are brought to the level of the commands.
+            # Bring quiet speakers to the level of the commands.
             samples *= 0.3 / max(np.abs(samples).max(), 1e-3)
             samples = samples[:RATE]
             before = (RATE - len(samples)) // 2
@@ -106,7 +106,7 @@ class Augmenter:
         time = torch.arange(RATE)
         for i in range(2):
             x = x * ~((time >= start[:, i:i + 1]) & (time < start[:, i:i + 1] + width[:, i:i + 1]))
-        # Background, at a level relative to the clip's own.
+        # Add background noise at a level relative to the clip's own.
         chosen = torch.randint(len(self.noise), (count,), generator=generator)
         offset = torch.randint(RATE, (count, 1), generator=generator)
         noise = self.noise[chosen].float().gather(1, (time + offset) % RATE) / 32768
@@ -115,10 +115,10 @@ class Augmenter:
         ratio = 10 ** (uniform(-40, 3) / 20)
         speech = (labels != SILENCE).view(-1, 1)
         x = x + noise * (level / noise_level * ratio) * (chance(0.7) & speech)
-        # Loudness; silence may fade to nothing at all.
+        # Change the loudness; silence may fade to nothing at all.
         x = x * 10 ** (torch.where(speech, uniform(-12, 8), uniform(-40, 6)) / 20)
         targets = F.one_hot(labels, len(LABELS)).float()
-        # Mixtures of two clips, with both labels in proportion.
+        # Mix some clips with another one, and their labels in proportion.
         share = torch.where(chance(self.options.mixup), uniform(0.0, 0.5), torch.zeros(count, 1))
         other = torch.randperm(count, generator=generator)
         return x + share * (x[other] - x), targets + share * (targets[other] - targets)
@@ -175,21 +175,25 @@ def main():
     parser.add_argument('--chunk', type=int, default=50)
     parser.add_argument('--truncation', type=int, default=100)
     parser.add_argument('--dropout', type=float, default=0.1)
-    parser.add_argument('--mixup', type=float, default=0.3, help='part of the clips that is mixed')
+    parser.add_argument('--mixup', type=float, default=0.3,
+                        help='part of the clips that is mixed with others')
     parser.add_argument('--band-mask', type=float, default=0.2, help='widest masked band')
-    parser.add_argument('--time-mask', type=float, default=0.08, help='longest masked time, seconds')
+    parser.add_argument('--time-mask', type=float, default=0.08,
+                        help='longest masked time, in seconds')
     parser.add_argument('--digits', type=pathlib.Path, help='fsdd.tar: more unknown words')
-    parser.add_argument('--muffle', type=float, default=0.0, help='part of the clips without treble')
+    parser.add_argument('--muffle', type=float, default=0.0,
+                        help='part of the clips that loses its treble')
     parser.add_argument('--with-valid', action='store_true', help='train on the valid split too')
     parser.add_argument('--synthetic', type=int, default=120, help='synthetic clips per command')
     parser.add_argument('--synthetic-other', type=int, default=24,
-                        help='... per other word of the data')
-    parser.add_argument('--synthetic-further', type=int, default=2, help='... per further word')
+                        help='synthetic clips per other word of the data')
+    parser.add_argument('--synthetic-further', type=int, default=2,
+                        help='synthetic clips per further word')
     parser.add_argument('--passages', type=int, default=300, help='seconds of synthetic speech')
     parser.add_argument('--flite-part', type=float, default=0.6,
-                        help='of synthetic speech, the rest is of espeak-ng')
+                        help='part of the synthetic speech that flite speaks; espeak-ng the rest')
     parser.add_argument('--added-part', type=float, default=0.35,
-                        help='of synthetic speech and digits in every epoch')
+                        help='part of the synthetic speech and digits that an epoch has')
     options = parser.parse_args()
     training.prepare(options)
     parts = load_clips(options.data, options.out.parent / 'speech_clips.npz')
@@ -217,7 +221,7 @@ def main():
     augment = Augmenter(noise, options)
 
     def epoch_batches(epoch):
-        """All recordings, and others of the added clips each time."""
+        """Yield batches of all recordings and of a part of the added clips, a new one each time."""
         generator = torch.Generator().manual_seed(options.seed * 100000 + epoch)
         chosen = torch.randperm(len(all_clips) - len(clips), generator=generator)[:added_per_epoch]
         order = torch.cat([torch.arange(len(clips)), len(clips) + chosen])

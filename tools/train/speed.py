@@ -1,15 +1,18 @@
-"""How fast training is on this processor: tokens and floating-point operations a second.
+"""Measures how fast training is on this processor: tokens and floating-point operations a second.
 
 Usage: speed.py [--language | --classifiers | --averages] [--steps N]
-Without either: one translator of 256 channels on flat batches (flat.py) and on padded ones, with
-random sentences as long as those of Tatoeba. --language: the language model of `train language` on
-flat windows and in PyTorch's own operators. --classifiers: the recipe of pictures, the systems of
-`train twins` on texts of 1,024 bytes, and the recipe of film reviews. --averages: ways to compute the moving average by the
-length of the sequence.
 
-Times are of the processor, in one thread, so that other work on the machine disturbs little. A
-product of a layer counts as 2 operations a parameter and token forwards and 4 backwards; nothing
-else counts, so that the figures compare with what the processor multiplies at best.
+By default a translator of 256 channels is measured on flat batches (flat.py) and on padded ones,
+with random sentences as long as those of Tatoeba. The options measure instead:
+    --language     the language model of `train language`, on flat windows and by PyTorch's own
+                   operators
+    --classifiers  the recipe of pictures, the systems of `train twins` on texts of 1,024 bytes, and
+                   the recipe of film reviews
+    --averages     all ways to compute the moving average, by the length of the sequence
+
+Times are processor times of one thread, so that other work on the machine changes them little. The
+products of a layer count as 2 operations for each parameter and token in the forward pass, and as 4
+in the backward pass; nothing else counts, so that the figures compare with the processor's peak.
 """
 
 import argparse
@@ -32,11 +35,11 @@ import twins
 
 
 PADDED = (14, 18, 24, 44)  # lengths to which both sides of a batch are padded
-WARMING = 2  # steps that compile, and that get memory
+WARMING = 2  # the first steps, which compile and allocate memory, are not timed
 
 
 def sentences(count, symbols):
-    """Pairs of random numbers; lengths as in Tatoeba, mean 9 or so and seldom more than 25."""
+    """Pairs of random ids as long as Tatoeba's sentences: about 9 on average, seldom over 25."""
     chance = random.Random(1)
     pairs = []
     for _ in range(count):
@@ -47,13 +50,13 @@ def sentences(count, symbols):
 
 
 def layers_operations(model, tokens, _):
-    """Of a step of a model whose table has few symbols."""
+    """Operations of a step of a model whose embedding table is too small to count."""
     return 6 * tokens * sum(p.numel() for n, p in model.named_parameters()
                             if n.endswith(training.MATRICES))
 
 
 def operations(model, source, target):
-    """Of a step with so many tokens a side."""
+    """Operations of a translator's step with so many tokens of source and target."""
     encoder = sum(p.numel() for n, p in model.encoder.named_parameters()
                   if n.endswith(training.MATRICES))
     decoder = sum(p.numel() for n, p in model.decoder.named_parameters()
@@ -62,7 +65,7 @@ def operations(model, source, target):
 
 
 def padded_batches(pairs, tokens):
-    """Batches as they are usually made: four lengths, everything padded to one of them."""
+    """Yield batches as they are usually made: every pair is padded to one of four lengths."""
     for begin, size in zip((0, *PADDED), PADDED):
         group = [pair for pair in pairs if begin < max(map(len, pair)) <= size]
         count = tokens // size
@@ -76,7 +79,7 @@ def padded_batches(pairs, tokens):
 
 
 def measure(name, model, loss, batches, options, operations=operations):
-    """Print speeds of whole steps; the first ones compile."""
+    """Print the speed of whole steps, without the first ones."""
     optimiser = training.Optimiser(model, options)
     spent = tokens = work = 0.0
     for step, (batch, source, target) in enumerate(batches[:options.steps + WARMING]):
@@ -120,7 +123,7 @@ def translators(options):
 
 
 def language_models(options):
-    """The usual sizes of `train language`, 8 windows of 512 characters a step."""
+    """Measure the default sizes of `train language`, with 8 windows of 512 characters a step."""
     generator = torch.Generator().manual_seed(1)
     windows = torch.randint(4, 72, (options.steps + WARMING, 2, 8, 512), generator=generator)
     batches = [((x, y), x.numel(), 0) for x, y in windows]
@@ -136,7 +139,7 @@ def language_models(options):
 
 
 def byte_classifiers(options):
-    """16,384 positions a step, no padding."""
+    """Measure classifiers of texts, with 16,384 positions a step and no padding."""
     flat.serve_averages()
     options.no_compile = True
     generator = torch.Generator().manual_seed(1)
@@ -170,7 +173,7 @@ def byte_classifiers(options):
 
 
 def picture_classifiers(options):
-    """64 pictures of 32 x 32 pixels a step, in patches of 4 x 4: 64 positions each."""
+    """Measure 64 pictures of 32 x 32 pixels a step, in patches of 4 x 4: 64 positions each."""
     count, positions = 64, 64
     generator = torch.Generator().manual_seed(1)
     batches = [((torch.randn(count, 3, 32, 32, generator=generator),
@@ -187,7 +190,7 @@ def picture_classifiers(options):
 
 
 def averages():
-    """Milliseconds of 8,192 positions of 128 channels, forwards and backwards, not compiled."""
+    """Print milliseconds of both passes for 8,192 positions of 128 channels, not compiled."""
     torch.manual_seed(1)
     move = mega.MovingAverage(128, 16)
     print('length  matrix  transform  chunks  states')

@@ -1,10 +1,11 @@
-"""What the recipes share: options, optimisers, schedule, averaged weights, checkpoints, the loop.
+"""The part that all recipes share: options, optimisers, schedule, averages, checkpoints, the loop.
 
 The schedule follows the clock: ``--minutes`` is the budget, the learning rate rises briefly, stays,
 then falls linearly to zero at the end of the budget. Without a budget it stays, and a later
 ``--resume --minutes ... --decay-minutes ...`` lets it fall. Writing another number into the file
 ``minutes`` of the output folder moves the end of a run that is under way. With ``--processor-time``
-the clock is the first process's processor time, so that runs beside other work can be compared.
+the clock is the first process's processor time, so that runs can be compared even if other programs
+run at the same time.
 
 ``--processes 2`` trains one model with two processes: parameters, gradients and the optimisers'
 state are in shared memory, every process computes the gradient of its own batch, and every process
@@ -39,7 +40,7 @@ MATRICES = ('q_proj.weight', 'k_proj.weight', 'v_proj.weight', 'mx_proj.weight',
 
 
 def positive(kind):
-    """A type of options: numbers above zero."""
+    """The type of options whose values are numbers above zero."""
     def read(text):
         value = kind(text)
         if not 0 < value < math.inf:
@@ -51,7 +52,7 @@ def positive(kind):
 
 
 def fraction(text):
-    """A type of options: numbers from 0 to below 1."""
+    """The type of options whose values are numbers from 0 to below 1."""
     value = float(text)
     if not 0 <= value < 1:
         raise argparse.ArgumentTypeError(f'{text} is not from 0 to below 1')
@@ -62,7 +63,7 @@ fraction.__name__ = 'float'
 
 
 def common_options(description, data='--data', what='data set, see README', **parser_options):
-    """The options that every recipe has; without ``data`` it reads and writes no files."""
+    """A parser with the options of every recipe; without ``data`` a recipe has no files."""
     parser = argparse.ArgumentParser(description=description, **parser_options)
     if data:
         parser.add_argument(data, dest='data', type=pathlib.Path, required=True, help=what)
@@ -77,45 +78,47 @@ def common_options(description, data='--data', what='data set, see README', **pa
     parser.add_argument('--steps', type=positive(int), default=10 ** 12,
                         help='end after this many steps')
     parser.add_argument('--save-minutes', type=positive(float), default=5.0,
-                        help='between checkpoints')
+                        help='training time between checkpoints')
     parser.add_argument('--valid-minutes', type=positive(float), default=1e9,
-                        help='between validations, besides those at the end of an epoch')
+                        help='training time between validations, besides those after epochs')
     parser.add_argument('--processes', type=positive(int), default=1,
-                        help='that train the model together')
+                        help='number of processes that train the model together')
     parser.add_argument('--batch', type=positive(int), default=64)
     parser.add_argument('--lr', type=float, default=2e-3, help='AdamW rate, for everything else')
     parser.add_argument('--muon-lr', type=float, default=4e-3, help='Muon rate, for the matrices')
-    parser.add_argument('--weight-decay', type=float, default=0.1, help='of the matrices')
+    parser.add_argument('--weight-decay', type=float, default=0.1, help='decay of the matrices')
     parser.add_argument('--warmup', type=positive(int), default=200, help='steps of rising rate')
-    parser.add_argument('--decay-part', type=float, default=0.7, help='of the budget, falling rate')
-    parser.add_argument('--decay-minutes', type=float, help='of falling rate, instead of a part')
+    parser.add_argument('--decay-part', type=float, default=0.7,
+                        help='part of the budget in which the rate falls')
+    parser.add_argument('--decay-minutes', type=float,
+                        help='minutes in which the rate falls, instead of a part of the budget')
     parser.add_argument('--average', type=fraction, default=0.998,
                         help='decay of the weight average')
     parser.add_argument('--smoothing', type=fraction, default=0.1, help='label smoothing')
     parser.add_argument('--seed', type=int, default=1)
-    parser.add_argument('--threads', type=positive(int), default=1, help='of each process')
+    parser.add_argument('--threads', type=positive(int), default=1, help='threads of each process')
     parser.add_argument('--no-compile', action='store_true', help='run without torch.compile')
-    parser.set_defaults(epoch_reports=True)  # validations at the end of epochs
+    parser.set_defaults(epoch_reports=True)  # validate at the end of epochs
     return parser
 
 
 def set_user_defaults(parser, minutes):
-    """Defaults of recipes for data of one's own: an early report, and no wait for torch.compile.
+    """Set defaults for data of one's own: no wait for torch.compile, and early reports.
 
-    The figures of validation come a dozen times in a run, however many epochs that is.
+    There are a dozen validations in a run, however many epochs it has.
     """
     parser.set_defaults(minutes=minutes, valid_minutes=None, epoch_reports=False, no_compile=True)
 
 
 def explain(error, path=None):
-    """A sentence about what is wrong with a file; ``path`` is meant if the error names none."""
+    """A sentence that says what is wrong with a file: ``path``, unless the error names one."""
     if isinstance(error, OSError) and error.filename is not None:
         return f'{error.filename}: {error.strerror}'
     return f'{path}: {error}' if path else str(error)
 
 
 def load_flat():
-    """The module flat, or None where no C++ compiler makes its operators."""
+    """Return the module flat, or None if there is no C++ compiler for its operators."""
     try:
         import flat
     except (OSError, subprocess.CalledProcessError):
@@ -126,10 +129,10 @@ def load_flat():
 
 
 def prepare(options):
-    """Settings of PyTorch for a recipe; restarts Python once if jemalloc is not there yet.
+    """Check the options and set up PyTorch; restart Python once if jemalloc is not loaded yet.
 
-    PyTorch spends much of its time in fresh memory. An allocator that never gives pages back, and
-    large pages, make the recipes 1.4 times as fast.
+    PyTorch spends much of its time on memory that is new from the system. An allocator that never
+    gives pages back, and large pages, make the recipes 1.4 times as fast.
     """
     library = ctypes.util.find_library('jemalloc')
     if library and 'MALLOC_CONF' not in os.environ:
@@ -139,7 +142,8 @@ def prepare(options):
                         'dirty_decay_ms:-1,muzzy_decay_ms:-1')
         os.execv(sys.executable, sys.orig_argv)
     if getattr(options, 'convert', None) and not shutil.which(options.convert):
-        sys.exit(f'{options.convert}: there is no such program')  # known now, not after an hour
+        # Without this check the run would fail at its end.
+        sys.exit(f'{options.convert}: there is no such program; --convert names mega-convert')
     torch.set_num_threads(options.threads)
     torch.set_flush_denormal(True)
     torch.manual_seed(options.seed)
@@ -156,10 +160,10 @@ def prepare(options):
 
 
 def orthogonalise(matrices):
-    """Nearly orthogonal matrices of the same singular vectors, for a list of one shape.
+    """Nearly orthogonal matrices with the singular vectors of ``matrices``, all of one shape.
 
-    Five Newton-Schulz steps of the quintic used by Muon; singular values end within 0.7 ... 1.2.
-    The products are in bfloat16 where the processor has it: the range of values stays the same.
+    Five Newton-Schulz steps of Muon's quintic bring the singular values to about 0.7 ... 1.2, also
+    where the processor has products in bfloat16, which are used then.
     """
     kind = torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
     results = []
@@ -177,7 +181,7 @@ def orthogonalise(matrices):
 
 
 def rate_factor(step, progress, options):
-    """Trapezoid: up to 1 in ``warmup`` steps, then level, then to 0 over the decay's part."""
+    """The rate's trapezoid: up to 1 in ``warmup`` steps, then level, then to 0 over the decay."""
     part = options.decay_part
     if options.decay_minutes is not None:
         part = 60.0 * options.decay_minutes / budget(options)
@@ -188,9 +192,9 @@ class Optimiser:
     """Muon for the matrices of the layers, AdamW without decay for all other parameters.
 
     Muon is momentum whose update of every matrix is orthogonalised first (Jordan et al. 2024). On
-    these small models it needs about half the epochs of AdamW. Updates are scaled to the size
-    AdamW's would have, so that similar learning rates suit both. ``state`` maps the names of
-    moments to tensors by the parameters' names.
+    these small models it needs about half the epochs of AdamW. Updates are scaled to the size of
+    AdamW's, so that similar learning rates suit both. ``state`` maps the names of moments to
+    tensors by the parameters' names.
     """
 
     MOMENTUM, FIRST, SECOND, EPSILON = 0.95, 0.9, 0.98, 1e-8
@@ -205,7 +209,7 @@ class Optimiser:
 
     @torch.no_grad()
     def step(self, gradients, factor, count):
-        """The ``count``-th update, of the parameters that ``gradients`` has."""
+        """Make the ``count``-th update, of the parameters that ``gradients`` has."""
         by_shape, others = collections.defaultdict(list), []
         for name in gradients:
             if name in self.state['momentum']:
@@ -244,7 +248,7 @@ class Optimiser:
         return 100 + size
 
     def shares(self, count):
-        """Divide the parameters' names between processes, the dearest first."""
+        """Divide the parameters' names between processes, beginning with the most costly ones."""
         shares, loads = [[] for _ in range(count)], [0] * count
         for name in sorted(self.params, key=lambda name: (-self.cost(name), name)):
             least = loads.index(min(loads))
@@ -254,7 +258,7 @@ class Optimiser:
 
 
 class Team:
-    """The processes that train one model together, and the numbers they tell each other."""
+    """The processes that train one model together, and the numbers that they exchange."""
 
     PATIENCE = 3600.0  # seconds; compiling on a busy machine takes minutes
 
@@ -282,9 +286,10 @@ class Team:
             self.barrier.wait(self.PATIENCE)
 
     def exchange(self, first, *values):
-        """Everybody's values, a row for each value and a column for each process.
+        """Return the values of all processes, a row for each value, a column for each process.
 
-        They are told in the rows from ``first`` on, which are free again after the next wait.
+        They pass through the rows of ``numbers`` from ``first`` on, which may be used again after
+        the next wait.
         """
         rows = slice(first, first + len(values))
         self.numbers[rows, self.rank] = torch.tensor(values, dtype=torch.float64)
@@ -292,7 +297,7 @@ class Team:
         return self.numbers[rows].clone()
 
     def finish(self, failed):
-        """Children end here; the first process waits for them."""
+        """End the children; the first process waits for them."""
         if failed:
             self.barrier.abort()
         if self.rank > 0:
@@ -322,7 +327,7 @@ def accuracy(logits, labels):
 
 
 def dense_loss(model, options, ignored=-100):
-    """The usual loss: ``batch`` is (inputs, targets), the inputs are a tensor or a tuple of them.
+    """Return the usual loss of a batch (inputs, targets); inputs are a tensor or a tuple of them.
 
     Targets are distributions or numbers of classes, of which ``ignored`` does not count.
     """
@@ -331,7 +336,7 @@ def dense_loss(model, options, ignored=-100):
     def loss(batch):
         inputs, targets = batch
         logits = forward(*inputs) if isinstance(inputs, tuple) else forward(inputs)
-        if logits.dim() == 3:  # of every position
+        if logits.dim() == 3:  # every position has logits
             logits = logits.transpose(1, 2)
         return F.cross_entropy(logits, targets, label_smoothing=options.smoothing,
                                ignore_index=ignored)
@@ -340,9 +345,9 @@ def dense_loss(model, options, ignored=-100):
 
 
 def series_loss(flat, model, options, rate):
-    """The loss of a classifier of clips or pictures: by flat batches if its layers suit them.
+    """Return the loss of a classifier of clips or pictures, on flat batches if its layers suit.
 
-    ``flat`` is what ``load_flat`` gives, ``rate`` that of dropout.
+    ``flat`` is the result of ``load_flat``, ``rate`` the rate of dropout.
     """
     if not (flat and flat.FlatSeries.suits(model)):
         return dense_loss(model, options)
@@ -356,11 +361,11 @@ def series_loss(flat, model, options, rate):
     return loss
 
 
-NEARLY_DONE = 0.98  # of a run; the report at its end is near enough then
+NEARLY_DONE = 0.98  # from here on there is no report before the one at the end of the run
 
 
 class Mismatch(ValueError):
-    """A checkpoint that is of another model."""
+    """A checkpoint is damaged, or belongs to another model."""
 
 
 class Run:
@@ -378,7 +383,7 @@ class Run:
         self.optimiser = Optimiser(model, options)
         self.step = self.epoch = self.batch = 0
         self.elapsed = 0.0
-        self.history = []  # rows of the curve
+        self.history = []  # the figures of each report, for the curve
 
     def save(self, path):
         save_atomically({'model': self.model.state_dict(), 'average': self.average.state_dict(),
@@ -389,12 +394,12 @@ class Run:
         try:
             saved = torch.load(path)
         except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-            raise Mismatch(f'{path} is damaged, or no checkpoint') from error
+            raise Mismatch(f'{path} is damaged, or is not a checkpoint') from error
         try:
             self.model.load_state_dict(saved['model'])
         except RuntimeError as error:
-            raise Mismatch(f'{path} is of a model of other sizes or other data, which cannot go on '
-                           'here') from error
+            raise Mismatch(f'{path} is of a model of other sizes or other data; --resume needs the '
+                           'data and the sizes of its run') from error
         self.average.load_state_dict(saved['average'])
         for moment, tensors in self.optimiser.state.items():
             for name, tensor in tensors.items():
@@ -418,7 +423,7 @@ class Run:
 
 
 class _Loop:
-    """The steps of one process. All processes decide alike, on numbers that they have exchanged."""
+    """The steps of one process. All decide alike, since they decide by numbers they exchanged."""
 
     def __init__(self, run, team, loss):
         self.run, self.team, self.loss = run, team, loss
@@ -430,7 +435,7 @@ class _Loop:
         self.losses, self.norm = [], 0.0
 
     def begin(self):
-        """After the fork: this process's gradients, and its share of the updates."""
+        """Set up this process's gradients and its share of the updates, after the fork."""
         run, team = self.run, self.team
         for name, param in run.optimiser.params.items():
             param.grad = self.gradients[team.rank][name]
@@ -450,7 +455,7 @@ class _Loop:
         loss = self.loss(batch() if callable(batch) else batch)
         loss.backward()
         now = self.clock()
-        # The first step's compilation is no training time.
+        # The first step compiles the model, so its time does not count as training.
         spent = 0.0 if self.first and not run.options.no_compile else now - self.mark
         self.mark, self.first = now, False
         told = team.exchange(0, spent, float(self.stopping), loss.item())
@@ -480,9 +485,10 @@ class _Loop:
         torch._foreach_lerp_(self.averages, self.mine, 1 - decay)
 
     def pause(self, work):
-        """Let the first process do something that is no training time; return how long it took.
+        """Let the first process do work that does not count as training; return how long it took.
 
-        Where validations are slow they wait longer, so that most of the time is for training.
+        The caller puts off the next validation if this one was slow, so that most of the time is
+        for training.
         """
         began = self.clock()
         if self.team.rank == 0:
@@ -494,7 +500,7 @@ class _Loop:
 
 
 class Status:
-    """One line on a terminal that tells how far a run has come; nowhere else."""
+    """Shows on one line how far a run has come, if standard error is a terminal."""
 
     EVERY = 0.5  # seconds
 
@@ -519,7 +525,7 @@ class Status:
 
 
 def _groups(batches, skipped, size):
-    """Groups of ``size`` batches; those of an epoch's end that make no group are left out."""
+    """Yield groups of ``size`` batches; an epoch's last batches that fill no group are left out."""
     batches = itertools.islice(batches, skipped, None)
     while len(group := list(itertools.islice(batches, size))) == size:
         yield group
@@ -528,12 +534,12 @@ def _groups(batches, skipped, size):
 def fit(model, options, epoch_batches, steps_per_epoch, validate, export, loss=None, ignored=-100):
     """Train until the budget is spent; return the averaged model and the number of epochs.
 
-    ``epoch_batches(epoch)`` yields batches, or functions that make them, always the same ones for
-    an epoch; about ``steps_per_epoch`` of them. ``loss(batch)`` is the mean loss of a batch, by
-    default that of ``dense_loss``. ``validate(model)`` gives a figure, or a dict of figures by
-    name, for the log and the curve, and ``export(model, path)`` writes a checkpoint for conversion.
+    ``epoch_batches(epoch)`` yields about ``steps_per_epoch`` batches, or functions that make them,
+    always the same ones for an epoch. ``loss(batch)`` is the mean loss of a batch, by default that
+    of ``dense_loss``. ``validate(model)`` returns a figure, or a dict of figures by name, for the
+    log and the curve, and ``export(model, path)`` writes a checkpoint for conversion.
 
-    SIGTERM and Ctrl-C end a run after its step, with a checkpoint; the second time, at once.
+    SIGTERM and Ctrl-C end a run after its step, with a checkpoint, and at once the second time.
     """
     run = Run(model, options)
     last = options.out / 'last.pt'
@@ -555,7 +561,7 @@ def fit(model, options, epoch_batches, steps_per_epoch, validate, export, loss=N
         _train(loop, epoch_batches, steps_per_epoch, validate, export)
         failed = False
     except Exception:
-        if loop.team.rank > 0:  # where nobody else reports it
+        if loop.team.rank > 0:  # nobody else would report it
             traceback.print_exc()
         raise
     finally:
@@ -566,7 +572,7 @@ def fit(model, options, epoch_batches, steps_per_epoch, validate, export, loss=N
 
 
 def figure(name, value):
-    """A figure of validation as it is told; the name of a percentage ends with its sign."""
+    """A figure of validation as it is printed; the name of a percentage ends with its sign."""
     return f'{name[:-2]} {value:.1f} %' if name.endswith(' %') else f'{name} {value:.4g}'
 
 
@@ -621,8 +627,8 @@ def _train(loop, epoch_batches, steps_per_epoch, validate, export):
 def budget(options):
     """Seconds of training time, from the file ``minutes`` if there is one.
 
-    It is read before every step. While it is written, or if it holds no number, what was said last
-    stays.
+    The file is read before every step. If it holds no number, for example because it is just being
+    written, the budget stays as it was.
     """
     try:
         options.minutes = positive(float)((options.out / 'minutes').read_text())

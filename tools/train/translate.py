@@ -1,8 +1,8 @@
 """Train a translator on pairs of one's own.
 
 Usage: train translate --pairs PAIRS.tsv --languages en fr --out FOLDER [--minutes 60]
-PAIRS.tsv, which may be gzipped, has lines `source TAB target`. A part of them is held out, by a
-hash of the text, to show how good the translator is; --valid FILE.tsv names others instead.
+PAIRS.tsv, which may be gzipped, has lines `source TAB target`. A hash of the text chooses a part of
+them to hold out, which shows how good the translator is; --valid FILE.tsv names others instead.
 
 Writes OUT/codes (BPE) and OUT/dict.txt, OUT/curve.svg, OUT/last.pt and OUT/preview.pt while it
 runs, and OUT/final.pt and OUT/final.mega at the end. --resume goes on with a run that was ended.
@@ -22,7 +22,7 @@ MOST_HELD_OUT = 1000
 
 
 def split(pairs, part=50):
-    """Training and validation data: one of ``part`` pairs is held out, at most 1,000.
+    """(training data, validation data): one of ``part`` pairs is held out, and at most 1,000 are.
 
     Pairs of one source text stay together.
     """
@@ -36,17 +36,19 @@ def split(pairs, part=50):
 
 def main(arguments=None):
     parser = training.common_options(__doc__.splitlines()[0], '--pairs',
-                                     'lines source TAB target, maybe gzipped',
+                                     'file of lines source TAB target, maybe gzipped',
                                      prog='train translate')
     translation.add_options(parser)
     training.set_user_defaults(parser, minutes=60.0)
     parser.set_defaults(decay_part=0.5)
     parser.add_argument('--languages', nargs=2, default=texts.LANGUAGES, metavar='LANGUAGE',
                         help='codes of source and target, for the rules of Moses')
-    parser.add_argument('--valid', type=pathlib.Path, help='pairs that are not trained on')
+    parser.add_argument('--valid', type=pathlib.Path,
+                        help='file of pairs for validation, instead of a part of the others')
     options = parser.parse_args(arguments)
     if options.batch < translation.LONGEST:
-        parser.error(f'--batch is at least {translation.LONGEST}, the tokens of a long sentence')
+        parser.error(f'--batch is at least {translation.LONGEST}, the most tokens of a sentence, '
+                     f'not {options.batch}')
     training.prepare(options)
     try:
         train_on(options)
@@ -63,8 +65,8 @@ def train_on(options):
         valid = texts.clean(valid, [], latin=False)
         train = texts.clean(train, valid, latin=False)
     if not train or not valid:
-        raise inputs.Problem(f'{options.data} has too few pairs: {len(train)} to train on, '
-                             f'{len(valid)} held out')
+        raise inputs.Problem(f'{options.data} has too few pairs: {len(train)} to train on and '
+                             f'{len(valid)} held out; there must be some of each')
     tokens = texts.tokenise(train, options.languages)
 
     def learn():

@@ -1,4 +1,4 @@
-"""What the recipes of translators share: options, the model, validation, the run and its result."""
+"""The part that the recipes of translators share: options, model, validation, run and result."""
 
 import argparse
 import pathlib
@@ -17,19 +17,19 @@ import training
 
 
 ARCHITECTURES = ('mega', 'mega-chunk', 'transformer')
-LONGEST = 96  # tokens of a sentence that is trained on
+LONGEST = 96  # pairs with more tokens on a side are left out
 
 
 def add_options(parser):
     parser.set_defaults(decay_part=0.0, average=0.998, batch=2048, warmup=100, valid_minutes=10.0)
     positive = training.positive(int)
-    parser.add_argument('--merges', type=positive, default=8000, help='of the joint BPE')
+    parser.add_argument('--merges', type=positive, default=8000, help='merges of the joint BPE')
     parser.add_argument('--dim', type=positive, default=256)
     parser.add_argument('--hidden', type=positive, default=512)
     parser.add_argument('--ffn', type=positive, help='512; of the Transformer 1024')
     parser.add_argument('--z-dim', type=positive, default=64)
     parser.add_argument('--n-dim', type=positive, default=16)
-    parser.add_argument('--layers', type=positive, default=6, help='of the encoder')
+    parser.add_argument('--layers', type=positive, default=6, help='layers of the encoder')
     parser.add_argument('--decoder-layers', type=positive, default=3)
     parser.add_argument('--positions', type=positive, default=256)
     parser.add_argument('--dropout', type=training.fraction, default=0.1)
@@ -45,7 +45,7 @@ def add_options(parser):
 
 
 def vocabulary(options, learn):
-    """The vocabulary in OUT: made once, of the model to start with or else by ``learn()``."""
+    """Load the vocabulary in OUT, after taking it from the --start model or calling ``learn()``."""
     if not (options.out / 'dict.txt').exists():
         if options.start:
             mega_file.write_vocabulary(mega_file.read_model(options.start, options.convert)[0],
@@ -56,7 +56,7 @@ def vocabulary(options, learn):
 
 
 def model_args(options):
-    """The options of a checkpoint of MEGA from English to German, under the original's names."""
+    """The options of MEGA's checkpoint, under the original's names, for English to German."""
     sizes = {}
     for side in ('encoder', 'decoder'):
         sizes |= {f'{side}_layers': options.layers, f'{side}_embed_dim': options.dim,
@@ -94,7 +94,7 @@ def checkpoint_args(options, languages):
 
 @torch.no_grad()
 def greedy(model, sources, limit=60):
-    """Best tokens one by one, for a few sentences at a time, without any cache."""
+    """Translate greedily, some sentences at a time; every step computes the whole target again."""
     model.eval()
     results = [None] * len(sources)
     order = sorted(range(len(sources)), key=lambda i: len(sources[i]))
@@ -116,7 +116,7 @@ def greedy(model, sources, limit=60):
 
 
 def bleu(model, corpus, language, tokens, references):
-    """sacreBLEU of greedy translations, detokenised."""
+    """sacreBLEU of greedy, detokenised translations."""
     detokenise = MosesDetokenizer(language).detokenize
     sources = [torch.tensor(corpus.encode(pair)[0]) for pair in tokens]
     lines = [detokenise(corpus.vocabulary.decode(ids).split()) for ids in greedy(model, sources)]
@@ -161,7 +161,7 @@ def train(options, corpus, checks, languages):
         training.save_atomically({'model': average.state_dict(), 'args': args}, path)
 
     write.suffix = '.pt'
-    # A batch ends when one side is full. Epochs are counted exactly; this is for --epochs.
+    # A batch ends when one side is full, so the steps of an epoch are estimated, for --epochs.
     steps = max(1, len(corpus) * 12 // options.batch)
     average, epochs = training.fit(model, options, epoch_batches, steps, validate, write,
                                    loss=lambda batch: flat.loss(batch, options.smoothing))

@@ -1,4 +1,4 @@
-"""Train the paper's comparisons in small: four systems on some tasks, each in the same time.
+"""Train the paper's comparisons in small: four systems on some tasks, each for the same time.
 
 Usage: train twins --data DATA --out FOLDER [--task TASK ...] [--system SYSTEM ...] [--minutes 60]
        train twins --task TASK --prepare --data DATA --out FOLDER
@@ -6,14 +6,14 @@ Usage: train twins --data DATA --out FOLDER [--task TASK ...] [--system SYSTEM .
 
 TASK is listops, imdb, pathfinder, cifar10, speech or characters, SYSTEM transformer, s4, mega or
 mega-chunk; without them all are trained, one after another. DATA is the folder of the data sets.
-The files of a task are unpacked once, with a manifest, into FOLDER/TASK/data; a model comes to be
-in FOLDER/TASK/SYSTEM-SEED. A model that has had its minutes is left as it is, and one that was
-ended goes on, so that the same command finishes what an earlier one began, and one with more
-minutes trains all models further. Several models are followed by FOLDER/table.md, which
-tools/bench/paper.py makes of their answers to the test splits.
+The files of a task are unpacked once, with a manifest, into FOLDER/TASK/data; a model is written to
+FOLDER/TASK/SYSTEM-SEED. A model that was trained for its minutes stays as it is, and one that was
+interrupted goes on: the same command finishes an earlier one, and one with more minutes trains all
+models further. After several models, tools/bench/paper.py evaluates them on the test splits, and
+its table is written to FOLDER/table.md.
 
 Models are trained by `train classify` or `train language` with the options that this file lists,
-which are the same for all systems of a task: models/twins/README.md is the protocol.
+which are the same for all systems of a task. models/twins/README.md describes the protocol.
 """
 
 import argparse
@@ -42,17 +42,17 @@ SIZES = {'transformer': ['--layers', '2'], 's4': ['--layers', '3', '--dim', '192
          'mega': ['--layers', '2'], 'mega-chunk': ['--layers', '2']}
 RATES = ['--lr', '2e-3', '--muon-lr', '4e-3', '--warmup', '20', '--batch', '16', '--dropout',
          '0.1', '--processor-time', '--valid-minutes', '1e9']  # validated at the end only
-MOST = {'valid': 500, 'test': 2000}  # files of a split; of more, some are chosen by a hash
-LONGEST_LIST = 1000  # symbols of listops
-WINDOW = 512         # characters of a text that are read together
+MOST = {'valid': 500, 'test': 2000}  # if a split has more files, a hash chooses so many
+LONGEST_LIST = 1000  # longer lists of listops, in symbols, are left out
+WINDOW = 512         # characters of a window of the language model
 
 
 # ---- Files of the tasks ----
 
 class Writer:
-    """Files of a task and two lists: what the recipe sees, and the test split, which it does not.
+    """Writes the files of a task and two lists of them: one for the recipe, one of the test split.
 
-    Answers to a test split of some thousand files would take longer than the training.
+    The test split is kept small: to evaluate thousands of files would take longer than to train.
     """
 
     def __init__(self, folder):
@@ -66,7 +66,7 @@ class Writer:
         self.rows[split].append((name, label))
 
     def close(self):
-        """Write the lists, the recipe's last, so that it is there only if all files are."""
+        """Write the lists; the recipe's comes last, so that it exists only if all files do."""
         for split, most in MOST.items():
             if len(self.rows[split]) > most:
                 self.rows[split].sort(key=lambda row: hashlib.sha256(row[0].encode()).digest())
@@ -80,7 +80,7 @@ class Writer:
 
 
 def prepare_listops(data, writer):
-    """The shorter half of the lists."""
+    """Take the shorter half of the lists."""
     for split in ('train', 'valid', 'test'):
         with gzip.open(data / 'listops' / f'{split}.tsv.gz', 'rt', encoding='utf-8') as file:
             next(file)
@@ -92,7 +92,7 @@ def prepare_listops(data, writer):
 
 
 def prepare_imdb(data, writer):
-    """The last tenth of each class's training reviews, by number, is held out."""
+    """Hold out the last tenth of each class's training reviews, by their numbers."""
     with tarfile.open(data / 'imdb.tar.gz') as tar:
         for member in tar:
             parts = member.name.split('/')
@@ -105,7 +105,7 @@ def prepare_imdb(data, writer):
 
 
 def read_idx(path):
-    """The items of a file of the IDX format: bytes of each."""
+    """The items of a file in the IDX format, as bytes."""
     with gzip.open(path) as file:
         content = file.read()
     shape = [int.from_bytes(content[4 + 4 * i:8 + 4 * i]) for i in range(content[3])]
@@ -127,7 +127,7 @@ def prepare_pathfinder(data, writer):
 
 
 def prepare_cifar10(data, writer):
-    """The last hundred training pictures of each class are held out, as in cifar10.py."""
+    """Hold out the last hundred training pictures of each class, as cifar10.py does."""
     with tarfile.open(data / 'cifar10.tar.gz') as tar:
         for member in tar:
             if not member.name.endswith('.jpg'):
@@ -149,10 +149,10 @@ def prepare_speech(data, writer):
 
 
 def prepare_characters(data, writer):
-    """The text that trains, and the last 10 % of it in windows as long as those of the training.
+    """Write the text for training, and its last 10 % in windows as long as those of the training.
 
-    Attention to everything would take time quadratic in the length of one long text, at distances
-    that no system has seen.
+    On one long text, attention to everything would take quadratic time, and would reach distances
+    that no system was trained on.
     """
     with gzip.open(data / 'tinyshakespeare' / 'input.txt.gz', 'rt', encoding='utf-8') as file:
         text = file.read()
@@ -165,7 +165,7 @@ def prepare_characters(data, writer):
 
 # ---- The tasks ----
 
-# What the recipe gets besides; nothing but the architecture differs between systems.
+# Each task has a function that unpacks its files, and options that all its systems share.
 TASKS = {
     'listops': (prepare_listops, ['--unit', 'word', '--length', '1024', '--chunk', CHUNK]),
     'imdb': (prepare_imdb, ['--unit', 'byte', '--length', '1024', '--chunk', CHUNK]),
@@ -188,7 +188,7 @@ def systems_of(task):
 
 
 def command(task, system, folder, seed, minutes):
-    """(recipe, its arguments) for one model."""
+    """(recipe, its arguments) of one model"""
     out = folder / task / f'{system}-{seed}'
     data = folder / task / 'data'
     given = [*TASKS[task][1], *RATES, '--architecture', system, *SIZES[system], '--seed',
@@ -214,7 +214,7 @@ def prepare(task, data, folder):
 # ---- Training ----
 
 def trained(out):
-    """{'minutes', 'steps'} that a model was trained, or zeros."""
+    """The {'minutes', 'steps'} for which a model was trained, or zeros."""
     path = out / 'trained.json'
     if not path.exists():
         return {'minutes': 0.0, 'steps': 0}
@@ -222,7 +222,7 @@ def trained(out):
 
 
 def train_one(task, system, options, rest):
-    """Train a model here, and note how long and in how many steps that was."""
+    """Train a model in this process, and write down its minutes and steps."""
     recipe, given = command(task, system, options.out, options.seed, options.minutes)
     out = options.out / task / f'{system}-{options.seed}'
     recipe.main([*given, *rest])
@@ -234,7 +234,7 @@ def train_one(task, system, options, rest):
 def train_each(models, options, rest):
     """Train models one after another, each in a process of its own; return those that failed.
 
-    SIGTERM and Ctrl-C end the one that is trained, with a checkpoint, and begin no other.
+    SIGTERM and Ctrl-C end the current one, with a checkpoint, and no other is begun.
     """
     failed, running, stopped = [], [], []
 
@@ -257,17 +257,17 @@ def train_each(models, options, rest):
     for number, handler in before.items():
         signal.signal(number, handler)
     if stopped:
-        sys.exit('train twins: ended; the same command goes on')
+        sys.exit('train twins: interrupted; the same command goes on')
     return failed
 
 
 def write_table(folder):
-    """Ask the models for the test splits, unless that was done, and print and keep the table."""
+    """Print the table of the test splits, and write it to the folder."""
     paper = pathlib.Path(__file__).resolve().parent.parent / 'bench' / 'paper.py'
     build = export.BUILT.parent
     if not (build / 'mega-run').exists():
-        print(f'{build}/mega-run is not built; then `{paper} BUILD --accuracy {folder}` makes the '
-              'table')
+        print(f'there is no table, since {build}/mega-run is not built; when it is, '
+              f'`{paper} {build} --accuracy {folder}` makes one')
         return
     table = subprocess.run([sys.executable, paper, build, '--accuracy', folder], check=True,
                            stdout=subprocess.PIPE, text=True).stdout
@@ -283,12 +283,12 @@ def parse(arguments):
     parser.add_argument('--out', type=pathlib.Path, default=pathlib.Path('runs/twins'))
     parser.add_argument('--seed', type=int, default=1)
     parser.add_argument('--minutes', type=float, default=60.0,
-                        help='of processor time, the same for all systems')
-    parser.add_argument('--prepare', action='store_true', help='unpack the files and nothing else')
+                        help='minutes of processor time, the same for all systems')
+    parser.add_argument('--prepare', action='store_true', help='only unpack the files')
     parser.add_argument('--list', action='store_true', help='print the command of every model')
     options, rest = parser.parse_known_args(arguments)
     if not options.list and not options.data:
-        parser.error('--data is needed')
+        parser.error('--data, the folder of the data sets, is needed')
     models = [(task, system) for task in options.task for system in systems_of(task)
               if system in options.system]
     if not models:

@@ -1,5 +1,5 @@
-// Vectors of floats for flat.cpp: GCC's vector extension, as wide as the processor's registers, so
-// that one source serves AVX2, AVX-512 and others. Values are float32 or bfloat16.
+// Vectors of floats for flat.cpp. They use GCC's vector extension and are as wide as the processor's
+// registers, so that one source serves AVX2, AVX-512 and others. Values are float32 or bfloat16.
 
 #pragma once
 
@@ -83,7 +83,7 @@ Vec larger(Vec a, Vec b)
     return a > b ? a : b;
 }
 
-// e to the power of values that are at most 0 or so, within 3e-7; nearly 0 below -87.
+// exp(x) within 3e-7 for values that are at most about 0; below -87 the result is nearly 0.
 Vec exponential(Vec x)
 {
     x = larger(x, splat(-87.0f));

@@ -1,9 +1,9 @@
 """Synthetic voices for the speech recipe: words and passages, spoken by espeak-ng and flite.
 
-There are few speakers in the recordings of commands. espeak-ng has many accents and timbres, none
-of which sounds like a person; flite has four people, who sound like more when they are played
-faster or slower than they were spoken: pitch and the resonances of the throat go up and down
-together, as between a child and a tall man, and the speed is put right in the synthesis.
+The recordings of commands have few speakers. espeak-ng has many accents and timbres, none of which
+sounds like a person. flite has the voices of four people; playing them faster or slower makes more
+of them, since pitch and the resonances of the throat change together, as between a child and a tall
+man. The synthesis makes up for the change of speed.
 """
 
 import io
@@ -16,11 +16,11 @@ import sound
 
 RATE = 16000
 COMMANDS = ['yes', 'no', 'up', 'down', 'left', 'right', 'on', 'off', 'stop', 'go']
-# The words of the data set that are no commands.
+# These words of the data set are not commands.
 OTHER_WORDS = ['zero', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine',
                'bed', 'bird', 'cat', 'dog', 'happy', 'house', 'marvin', 'sheila', 'tree', 'wow',
                'backward', 'forward', 'follow', 'learn', 'visual']
-# Words that sound like a command, and common ones; none of them is one, or has one for a part.
+# These words sound like a command, or are common; none is a command or a compound with one.
 FURTHER_WORDS = """
     yet yeah yesterday guess chess mess less west nest just
     note not nor snow show low boat new now known nose though
@@ -60,11 +60,11 @@ ESPEAK_VARIANTS = ['', 'm1', 'm2', 'm3', 'm4', 'm5', 'm6', 'm8', 'f1', 'f2', 'f3
                    'belinda', 'anika']
 HELD_OUT_VARIANTS = ['', 'm7', 'f5', 'max', 'linda', 'Alex', 'Annie', 'michael']
 FLITE_VOICES = ['kal16', 'awb', 'rms', 'slt']
-PASSAGE = 6  # words
+PASSAGE = 6  # words of a passage
 
 
 def _samples(command):
-    """What a program writes as a WAV file to its standard output, at RATE."""
+    """The samples, at RATE, of the WAV file that a program writes to its standard output."""
     data = subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout
     return sound.resample(*soundfile.read(io.BytesIO(data), dtype='float32'), RATE)
 
@@ -75,7 +75,7 @@ def espeak(text, voice, speed=175, pitch=50):
 
 
 def flite(text, voice, slowness=1.0, height=1.0):
-    """``height`` multiplies pitch and resonances, ``slowness`` the duration."""
+    """Speak with flite; ``height`` multiplies pitch and resonances, ``slowness`` the duration."""
     spoken = _samples(['flite', '-voice', voice, '--setf',
                        f'duration_stretch={slowness * height:.3f}', '-t', text, '-o',
                        '/dev/stdout'])
@@ -83,24 +83,24 @@ def flite(text, voice, slowness=1.0, height=1.0):
 
 
 def speak(text, chooser, flite_part):
-    """A text in a voice of training, chosen at random."""
+    """Speak a text in one of the voices for training, chosen at random."""
     if chooser.random() < flite_part:
         return flite(text, chooser.choice(FLITE_VOICES), chooser.uniform(0.8, 1.25),
                      chooser.uniform(0.82, 1.3))
     accent, variant = chooser.choice(ESPEAK_ACCENTS), chooser.choice(ESPEAK_VARIANTS)
-    # The plain voice at its default settings stays unheard, for the final check.
+    # The default voice at its default settings is left out, since the final check uses it.
     return espeak(text, f'{accent}+{variant}' if variant else accent, chooser.randint(120, 165),
                   chooser.randint(20, 80))
 
 
 def clip_of(samples, begin):
-    """One second as int16: ``samples`` from ``begin`` on, or after a pause of that many."""
+    """One second as int16: samples from ``begin`` on, or if negative, after a pause of -begin."""
     clip = np.pad(samples, (max(0, -begin), RATE))[max(0, begin):][:RATE]
     return np.clip(clip * 32768, -32768, 32767).astype(np.int16)
 
 
 def word_clip(word, chooser, flite_part):
-    """A word somewhere in a second."""
+    """A second that has a word somewhere."""
     samples = speak(word, chooser, flite_part)
     return clip_of(samples, -chooser.randint(0, max(0, RATE - len(samples))))
 
@@ -113,7 +113,7 @@ def passage_clip(chooser, flite_part):
 
 
 def held_out_clips():
-    """(clips, words) of the commands in voices that training never hears, the default one first."""
+    """(clips, words) of the commands in voices that training never uses, the default one first."""
     spoken = [(espeak(word, f'en-us+{variant}' if variant else 'en-us'), word)
               for variant in HELD_OUT_VARIANTS for word in COMMANDS]
     return np.array([clip_of(samples, 0) for samples, _ in spoken]), [word for _, word in spoken]

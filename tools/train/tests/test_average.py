@@ -17,7 +17,7 @@ import sequence  # noqa: E402
 
 
 def direct(move, x, causal):
-    """The definition, position by position."""
+    """The average by its definition, position by position."""
     length, dim = x.size(1), x.size(2)
     kernel = move.kernel(length)
     y = move.omega * x
@@ -40,7 +40,7 @@ def direct(move, x, causal):
 
 class Averages(unittest.TestCase):
     def compare(self, move, length, causal, limits):
-        """With ``limits`` as the longest sequences of the matrix and of the Fourier transform."""
+        """Compare with the definition; ``limits`` replace TOEPLITZ_LIMIT and TRANSFORM_LIMIT."""
         matrix, transform = limits
         torch.manual_seed(length)
         x = torch.randn(2, length, 3, requires_grad=True)

@@ -13,7 +13,7 @@ import wave
 import xml.etree.ElementTree
 
 os.environ['OMP_NUM_THREADS'] = '1'
-os.environ.setdefault('MALLOC_CONF', 'thp:default')  # no recipe restarts Python
+os.environ.setdefault('MALLOC_CONF', 'thp:default')  # keeps recipes from restarting Python
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
 import numpy  # noqa: E402
@@ -34,7 +34,7 @@ TOLERANCE = 1e-4
 
 
 def write_texts(folder, chance):
-    """Texts of two classes, of many lengths; one is much longer than the model takes."""
+    """Write texts of two classes, of many lengths; one is much longer than the model takes."""
     for label, usual in (('good', 'fine lovely nice'), ('bad', 'poor dull grim')):
         for number in range(30):
             count = chance.randrange(1, 60) if number else 400
@@ -46,7 +46,7 @@ def write_texts(folder, chance):
 
 
 def write_sounds(folder, chance):
-    """Low and high tones of different lengths at 8 kHz, with a manifest that names the parts."""
+    """Write low and high tones of different lengths at 8 kHz, with a manifest that has splits."""
     rows = ['label\tpath\tsplit\tspeaker']
     for number in range(44):
         label = ('low', 'high')[number % 2]
@@ -64,7 +64,7 @@ def write_sounds(folder, chance):
 
 
 def write_pictures(folder, chance):
-    """Red and blue pictures of different sizes, some with a part that is transparent."""
+    """Write red and blue pictures of different sizes, some of which are transparent in part."""
     for number in range(40):
         label, colour = (('red', (200, 40, 30)), ('blue', (20, 60, 210)))[number % 2]
         size = chance.randrange(9, 50), chance.randrange(9, 50)
@@ -104,7 +104,7 @@ class Erased(unittest.TestCase):
 
 class Architectures(unittest.TestCase):
     def train(self, kind, architecture, folder, *more):
-        """The results of some steps in FOLDER/out; files are in FOLDER/data."""
+        """Train for some steps on files in FOLDER/data; the results are in FOLDER/out."""
         source, out = folder / 'data', folder / 'out'
         if not source.exists():
             source.mkdir()
@@ -119,7 +119,7 @@ class Architectures(unittest.TestCase):
         return out
 
     def check(self, kind, architecture, *more):
-        """mega-run classifies files as PyTorch does, by the .mega file alone."""
+        """Check that mega-run classifies files as PyTorch does, by the .mega file alone."""
         kept = {}
 
         def keep(model, data, part, labels, texts=None):
@@ -232,9 +232,11 @@ class Data(unittest.TestCase):
         self.fails('No such file', 'path\tlabel\nmissing\tx\n')
         self.fails('has no files', 'path\tlabel\n')
         self.fails('1 classes', 'path\tlabel\na\tx\n', a=b'text')
-        self.fails('of several kinds', 'path\tlabel\na\tx\nb\ty\n', a=b'text',
+        self.fails('must be of one kind, and there are several: .*a .text., .*b .picture.',
+                   'path\tlabel\na\tx\nb\ty\n', a=b'text',
                    b=b'\x89PNG\r\n\x1a\n\0\0\0\rIHDR')
-        self.fails('is no sound, picture or text', 'path\tlabel\na\tx\n', a=b'\x7fELF\0\0')
+        self.fails('is not sound, a picture or text: it has NUL bytes and begins with 7f 45 4c 46',
+                   'path\tlabel\na\tx\n', a=b'\x7fELF\0\0')
         self.fails('has no files')
 
     def test_a_folder_may_be_divided_into_splits(self):
@@ -250,12 +252,12 @@ class Data(unittest.TestCase):
                      for part, rows in parts.items()}
             self.assertEqual(found, {'train': ['train/a/1', 'train/a/x/2', 'train/b/1'],
                                      'valid': ['val/a/3', 'val/b/3'], 'test': ['test/b/4']})
-            # with a folder beside them that is no split they are classes like it
+            # Next to a folder that is not a split, folders named like splits are classes.
             (folder / 'other').mkdir()
             (folder / 'other' / 'file').write_text('a text')
             self.assertEqual({label for _, label, _ in inputs.read_folder(folder)},
                              {'train', 'val', 'test', 'other'})
-            # and so they are if they hold the files themselves
+            # They also are classes if they hold files and no folders.
             for label in ('train', 'test'):
                 (folder / 'flat' / label).mkdir(parents=True)
                 (folder / 'flat' / label / 'file').write_text('a text')
@@ -277,11 +279,13 @@ class Data(unittest.TestCase):
             path = pathlib.Path(name, 'a.txt')
             packed = pathlib.Path(name, 'a.gz')
             for file, content, message in (
-                    (path, 'path\tlabel\n'.encode('utf-16'), 'a.txt is no text in UTF-8'),
-                    (packed, gzip.compress(b'\xff'), 'a.gz is no text in UTF-8'),
-                    (packed, b'not packed', 'a.gz is no gzipped file, or damaged'),
-                    (packed, gzip.compress(b'a text')[:-9], 'a.gz is no gzipped file, or damaged'),
-                    (packed, gzip.compress(bytes(9))[:10] + b'\xff' * 30, 'a.gz is no gzipped')):
+                    (path, 'path\tlabel\n'.encode('utf-16'),
+                     'a.txt is not text in UTF-8: the byte 0xff is invalid'),
+                    (packed, gzip.compress(b'ab\xc3'),
+                     'a.gz is not text in UTF-8: the byte 0xc3 is invalid'),
+                    (packed, b'not packed', 'a.gz is not a gzipped file, or is damaged'),
+                    (packed, gzip.compress(b'a text')[:-9], 'a.gz is not a gzipped file, or is'),
+                    (packed, gzip.compress(bytes(9))[:10] + b'\xff' * 30, 'a.gz is not a gzipped')):
                 file.write_bytes(content)
                 with self.assertRaisesRegex(inputs.Problem, message):
                     inputs.read_utf8(file)
@@ -313,7 +317,7 @@ class Data(unittest.TestCase):
 
 class Kernels(unittest.TestCase):
     def test_kernels_of_s4_are_those_of_its_recurrence(self):
-        """K[l] = C A^l B with the dense matrices, whose C the stored one stands for."""
+        """K[l] = C A^l B with dense matrices, where C is computed from the stored tensor."""
         torch.manual_seed(5)
         length = 24
         kernel = baselines.Kernel(3, 8, length)

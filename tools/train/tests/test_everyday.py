@@ -1,4 +1,4 @@
-"""What the recipe of everyday translators reads: every text trains, and held-out ones do not."""
+"""The recipe of everyday translators trains on every text but the held-out ones."""
 
 import argparse
 import gzip

@@ -1,4 +1,4 @@
-"""Flat batches compute the model of sequence.py: losses, gradients, and training that goes on."""
+"""Flat batches give the losses and gradients of sequence.py, and training can be resumed."""
 
 import argparse
 import contextlib
@@ -47,7 +47,7 @@ def make_pairs(count, longest=21):
 
 
 def plain_loss(model, pairs, smoothing):
-    """The loss by the padded model of sequence.py."""
+    """The loss of the padded model of sequence.py."""
     def padded(sentences):
         return torch.nn.utils.rnn.pad_sequence(list(map(torch.tensor, sentences)), True, PAD)
 
@@ -64,7 +64,7 @@ def gradients(model, loss):
 
 class FlatModel(unittest.TestCase):
     def compare(self, kind, tolerance):
-        """Gradients are compared with the largest one of the parameter's layer."""
+        """Compare losses, and gradients relative to their own norm."""
         model, pairs = make_model(), make_pairs(14) + [([EOS], [EOS]), ([5] * 39 + [EOS], [EOS])]
         shape = flat.Shape(384, 384, 48, 40)
         translator = flat.FlatTranslator(model, shape, 0.0, kind)
@@ -83,7 +83,7 @@ class FlatModel(unittest.TestCase):
         self.compare(torch.bfloat16, 1e-2)
 
     def compare_classifiers(self, chunk, kind, tolerance):
-        """Logits and gradients, of texts that are shorter and longer than a chunk."""
+        """Compare logits and gradients of texts that are shorter and longer than a chunk."""
         torch.manual_seed(5)
         sizes = classifiers.sizes_of('mega', 32, 2, 0.0)
         form = classifiers.Tokens(SYMBOLS, 200, PAD)
@@ -106,7 +106,7 @@ class FlatModel(unittest.TestCase):
             self.compare_classifiers(chunk, torch.bfloat16, 2e-2)
 
     def series(self, chunk, truncation, samples):
-        """(model, inputs) of a classifier of frames, two samples each."""
+        """(model, inputs) of a classifier of frames of two samples"""
         args = argparse.Namespace(
             encoder_embed_dim=32, norm_type='layernorm', input_type='frames', frame_length=4,
             frame_hop=2, normalize_embedding=True, encoder_hidden_dim=64, encoder_ffn_embed_dim=64,
@@ -153,7 +153,7 @@ class FlatModel(unittest.TestCase):
                                delta=1e-4)
 
     def test_gates_equal_their_formulas(self):
-        """Values and gradients, without dropout, with columns of a wider matrix as gates."""
+        """Values and gradients are compared without dropout, with columns of a matrix as gates."""
         torch.manual_seed(4)
         wide = (torch.randn(9, 80) * 8).requires_grad_()
         x, c = torch.randn(9, 32, requires_grad=True), torch.randn(9, 32, requires_grad=True)
@@ -194,7 +194,7 @@ class FlatModel(unittest.TestCase):
                 self.assertAlmostEqual(both, 0.25 ** 2, delta=0.02)
 
     def test_averages_by_states_equal_those_by_chunks(self):
-        """Values and gradients, of sequences of several lengths in one batch."""
+        """Values and gradients are compared for sequences of several lengths in one batch."""
         torch.manual_seed(6)
         log_decay = -torch.rand(32, 5).add(1e-3).requires_grad_()
         weight = torch.randn(32, 5, requires_grad=True)
@@ -221,7 +221,7 @@ class FlatModel(unittest.TestCase):
 
     def test_channels_that_fill_no_vector_are_refused(self):
         offsets = torch.tensor([0, 2], dtype=torch.int32)
-        with self.assertRaisesRegex(ValueError, '7 channels are no multiple'):
+        with self.assertRaisesRegex(ValueError, '7 channels are not a multiple of [0-9]+, the floats'):
             flat.Average.apply(torch.zeros(2, 7), torch.zeros(3, 7), offsets, True)
 
     def test_distances_without_a_bias_are_refused(self):
@@ -252,9 +252,9 @@ class Batches(unittest.TestCase):
 
 class Fit(unittest.TestCase):
     def train(self, folder, steps, resume=False, processes=1, told_in=None):
-        """Weights and average after ``steps`` steps with dropout.
+        """Train with dropout; return weights and their average after ``steps`` steps.
 
-        The process is told to end while it makes the ``told_in``-th batch.
+        SIGTERM comes while the ``told_in``-th batch is made.
         """
         parser = training.common_options('')
         options = parser.parse_args(['--data', '.', '--out', folder, '--steps', str(steps),
@@ -311,7 +311,7 @@ class Fit(unittest.TestCase):
             whole = last.read_bytes()
             for content in (whole[:len(whole) // 2], b'no checkpoint', b''):
                 last.write_bytes(content)
-                with self.assertRaisesRegex(training.Mismatch, 'last.pt is damaged, or no check'):
+                with self.assertRaisesRegex(training.Mismatch, 'last.pt is damaged, or is not a'):
                     self.train(folder, 2, resume=True)
 
     def test_two_processes_average_their_gradients_and_resume(self):
@@ -321,7 +321,7 @@ class Fit(unittest.TestCase):
             self.assert_equal(unbroken, self.train(two, 6, resume=True, processes=2))
 
     def test_dense_batches_and_their_own_loss(self):
-        """The loop as the recipes of pictures and sounds use it."""
+        """The recipes of pictures and sounds use the loop so."""
         torch.manual_seed(2)
         inputs, labels = torch.randn(64, 8), torch.randint(0, 3, (64,))
         model = torch.nn.Linear(8, 3)

@@ -1,4 +1,4 @@
-"""What hard.py sees in answers, and its list of sentences."""
+"""hard.py finds the faults of answers, and its lists of sentences can be read."""
 
 import io
 import pathlib

@@ -1,4 +1,4 @@
-"""Hints say what words speak for, where the words end."""
+"""Hints say, at the end of each word, which class it speaks for."""
 
 import os
 import pathlib

@@ -1,4 +1,4 @@
-"""Texts of translators: the dictionary's lines, cleaning, BPE, variations."""
+"""Texts for translators: lines of the dictionary, cleaning, BPE, and variations."""
 
 import collections
 import gzip
@@ -76,7 +76,7 @@ class Reading(unittest.TestCase):
         self.assertEqual(self.read(gzip.compress(b'a\tb\n'), 'pairs.tsv.gz'), [('a', 'b')])
 
     def test_a_line_without_a_tab_is_named(self):
-        with self.assertRaisesRegex(ValueError, 'line 2 has no tab between two texts'):
+        with self.assertRaisesRegex(ValueError, 'line 2 has no tab, which separates'):
             self.read(b'a\tb\na b\n')
 
     def test_what_is_no_text_is_an_error(self):
@@ -185,7 +185,7 @@ class Variations(unittest.TestCase):
             self.assertEqual(pairs.lower(text.split(), english), expected.split())
 
     def test_targets_keep_letters_and_capitals(self):
-        """Whatever is done to the source, the target stays one that somebody may want to read."""
+        """Variations that spoil the source leave the target as people want to read it."""
         chance = random.Random(4)
         pair = ['We', 'like', 'books', '.'], ['Wir', 'mögen', 'Bücher', '.']
         more = [(['Yes', '!'], ['Ja', '!'])]

@@ -12,7 +12,7 @@ import tempfile
 import unittest
 
 os.environ['OMP_NUM_THREADS'] = '1'
-os.environ.setdefault('MALLOC_CONF', 'thp:default')  # no recipe restarts Python
+os.environ.setdefault('MALLOC_CONF', 'thp:default')  # keeps recipes from restarting Python
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
 import numpy  # noqa: E402
@@ -47,7 +47,7 @@ def convert(folder, checkpoint, symbols):
 
 
 def forward(folder, model, **arrays):
-    """What mega-run makes of ids."""
+    """The output of mega-run forward for ids."""
     options = []
     for name, ids in arrays.items():
         numpy.save(folder / f'{name}.npy', numpy.array(ids))
@@ -76,7 +76,7 @@ def gradients(model, loss):
 
 class SameGradients(unittest.TestCase):
     def assert_same(self, model, loss, expected):
-        """Loss and gradients of ``model`` are equal but for rounding."""
+        """Check that loss and gradients of ``model`` are equal but for rounding."""
         self.assertAlmostEqual(loss.item(), expected.item(), delta=1e-5)
         found, plain = gradients(model, loss), gradients(model, expected)
         largest = max(gradient.norm().item() for gradient in plain.values())
@@ -164,8 +164,8 @@ class Translators(SameGradients):
             (folder / 'few.tsv').write_text('a\tb\n')
             (folder / 'file').write_text('')
             for pairs, out, more, message in (
-                    ('list.tsv', 'new', [], 'list.tsv: line 1 has no tab between two texts'),
-                    ('utf-16.tsv', 'new', [], 'utf-16.tsv is no text in UTF-8'),
+                    ('list.tsv', 'new', [], 'list.tsv: line 1 has no tab, which separates'),
+                    ('utf-16.tsv', 'new', [], 'utf-16.tsv is not text in UTF-8'),
                     ('few.tsv', 'new', [], 'few.tsv has too few pairs: '),
                     ('none.tsv', 'new', [], 'none.tsv: No such file or directory'),
                     ('pairs.tsv', 'out', [], 'out has a run already: --resume goes on with it'),
@@ -220,7 +220,7 @@ class LanguageModels(SameGradients):
                     self.assertLess((found - expected).abs().max(), TOLERANCE)
 
     def test_flat_windows_compute_the_plain_model(self):
-        """Also where the average goes by states, and where the last chunk is not full."""
+        """That holds also if averages carry states, and if the last chunk is not full."""
         generator = torch.Generator().manual_seed(1)
         for architecture in language.ARCHITECTURES:
             for length, chunk in ((24, 8), (21, 8), (flat.SCANNED + 13, 48)):
@@ -267,20 +267,20 @@ class LanguageModels(SameGradients):
                     tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as two:
                 folder = pathlib.Path(one)
                 earlier, told = self.train(folder, architecture, 2)
-                self.assertIn('1296 characters train, 144 choose, 160 measure', told)
+                self.assertIn('1296 characters to train on, 144 held out, 160 to test', told)
                 further = folder / 'further.txt'
                 further.write_text('xyz abc\n' * 50)
                 begun, told = self.train(
                     pathlib.Path(two), architecture, 1, '--start', str(folder / 'final.pt'),
                     '--also', str(further), str(further), '--lr', '0', '--muon-lr', '0')
                 self.assert_equal(earlier, begun)
-                self.assertIn('1796 characters train, 144 choose', told)
+                self.assertIn('1796 characters to train on, 144 held out', told)
                 with tempfile.TemporaryDirectory() as three:
                     _, told = self.train(pathlib.Path(three), architecture, 1, '--start',
                                          str(folder / 'final.pt'), '--valid', str(further))
-                self.assertIn('1440 characters train, 250 choose, 160 measure', told)
+                self.assertIn('1440 characters to train on, 250 held out, 160 to test', told)
                 (folder / 'short.txt').write_text('abc')
-                with self.assertRaisesRegex(inputs.Problem, 'short.txt has fewer characters than'):
+                with self.assertRaisesRegex(inputs.Problem, 'short.txt has 3 characters, which'):
                     self.train(pathlib.Path(two), architecture, 1, '--valid',
                                str(folder / 'short.txt'))
                 with self.assertRaisesRegex(training.Mismatch, 'of a model of other sizes'):

@@ -16,7 +16,7 @@ import unittest
 from unittest import mock
 
 os.environ['OMP_NUM_THREADS'] = '1'
-os.environ.setdefault('MALLOC_CONF', 'thp:default')  # no recipe restarts Python
+os.environ.setdefault('MALLOC_CONF', 'thp:default')  # keeps recipes from restarting Python
 HERE = pathlib.Path(__file__)
 sys.path.insert(0, str(HERE.parents[1]))
 
@@ -72,7 +72,7 @@ class Table(unittest.TestCase):
             self.assertEqual(table.count('% right'), 1)
             asked = json.loads((folder / 'runs/characters/mega-1/test.json').read_text())
             self.assertEqual(asked['tokens'], 120)  # a tenth of the characters
-            # what was asked once is kept, so that models alone give the table
+            # The results of models are kept with them, so models alone give the table.
             for task in ('imdb', 'characters'):
                 shutil.rmtree(folder / 'runs' / task / 'data')
                 for model in folder.glob(f'runs/{task}/*/final.mega'):
@@ -81,12 +81,13 @@ class Table(unittest.TestCase):
             for line in table.splitlines():
                 if '|' in line:
                     self.assertIn(line.split(' ms |')[0].rpartition('|')[0], again)
-            # another model is asked again, for which there are no data now
+            # A changed model is evaluated again, and there are no data for that now.
             shutil.copy(folder / 'runs/imdb/s4-1/final.mega', folder / 'runs/imdb/mega-1')
             failed = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                     text=True)
             self.assertEqual(failed.returncode, 1)
-            self.assertIn('imdb/mega-1/final.mega was not tested yet, and', failed.stderr)
+            self.assertIn('imdb/mega-1/final.mega was not evaluated yet, and there is no',
+                          failed.stderr)
 
     def test_models_are_trained_one_after_another_until_all_had_their_time(self):
         with tempfile.TemporaryDirectory() as name:

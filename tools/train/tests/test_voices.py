@@ -1,4 +1,4 @@
-"""Synthetic voices say what they should, and no word is both a command and none."""
+"""Synthetic voices speak as they should, and no command is in the lists of other words."""
 
 import pathlib
 import random
