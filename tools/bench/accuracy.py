@@ -1,8 +1,9 @@
-"""The paper's table in small: what models of `train twins` answer, and what an input costs.
+"""The paper's table in small: the accuracy of `train twins`' models, and what an input costs.
 
-Each model is asked for its test split once, by `mega-run eval`, or `mega-run score` for characters;
-the answer is kept beside it in test.json, with the model's checksum, for as long as the model is the
-same. So the models can be moved or shipped without the data.
+Each model is evaluated on its test split once, by `mega-run eval`, or by `mega-run score` for
+characters. The result is kept in the model's folder as test.json, together with the model's
+checksum, and is used again as long as the model is the same. So the models can be moved or shipped
+without the data.
 """
 
 import hashlib
@@ -21,13 +22,13 @@ TITLES = {'transformer': 'XFM', 's4': 'S4', 'mega': 'MEGA', 'mega-chunk': 'MEGA-
 
 
 def run(command):
-    """The objects that a command of mega-run prints, one a line."""
+    """The JSON objects that a command of mega-run prints, one on each line."""
     output = subprocess.run([*map(str, command)], stdout=subprocess.PIPE, check=True).stdout
     return [json.loads(line) for line in output.splitlines()]
 
 
 def ask(build, model, task, data):
-    """What mega-run says about a model and a test split."""
+    """Evaluate a model on a test split; return the object that mega-run prints."""
     given = ['-m', model, '--json', '-q']
     if task != 'characters':
         return run([build / 'mega-run', 'eval', *given, data / 'test.tsv'])[0]
@@ -38,14 +39,14 @@ def ask(build, model, task, data):
 
 
 def tested(build, model, task, data):
-    """What a model scores on the test split: per cent of right answers, or nats a character."""
+    """A model's result on the test split: per cent of right answers, or nats a character."""
     kept, digest = model.with_name('test.json'), hashlib.sha256(model.read_bytes()).hexdigest()
     found = json.loads(kept.read_text()) if kept.exists() else {}
     if found.get('model_sha256') != digest:
         asked = data / ('test' if task == 'characters' else 'test.tsv')
         if not asked.exists():
-            raise SystemExit(f'{model} was not tested yet, and {asked}, which that needs, does '
-                             'not exist; `train twins --prepare` makes it')
+            raise SystemExit(f'{model} was not evaluated yet, and there is no {asked} to do it '
+                             'with; `train twins --prepare` makes that')
         say(f'  {model}: test split')
         found = ask(build, model, task, data)
         found['model_sha256'] = digest
@@ -58,7 +59,7 @@ def tested(build, model, task, data):
 
 
 def cost(compare, model):
-    """(ms, MB) of one input as long as the model was made for; of a language model of a token."""
+    """(ms, MB) of one input of the model's full length, or of one token of a language model."""
     side = Ours(compare, model, threads=compare.threads, repeats=3)
     for _ in range(compare.repeats):
         side.measure()
@@ -66,7 +67,7 @@ def cost(compare, model):
 
 
 def spread(values, digits):
-    """The mean, and between which two values it is the mean."""
+    """The mean of the values, and if there are several, the least and the largest."""
     mean = f'{statistics.mean(values):.{digits}f}'
     if len(values) == 1:
         return mean

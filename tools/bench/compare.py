@@ -8,38 +8,41 @@ Usage: compare.py BUILD_FOLDER [--compile] [--json FILE] [--only GROUP]... [--re
     apt-get install libjemalloc2 g++                         # g++ for --compile only
     tools/bench/compare.py build --compile --json compare.json
 
-reproduces every table, as Markdown on standard output; progress goes to standard error. Estimated,
-not measured: one to two hours on two cores, most of it batches of translation; 6 GB of memory and
-8 GB in TMPDIR. Nothing else should run meanwhile: a peer with as many threads as processors suffers
-most from company. --quick only tests that everything works, with two of the four encoders; its
-figures say nothing. --only: encoders, linear, translation, batch, transformer, language, start.
+prints all tables, as Markdown on standard output; progress goes to standard error. By estimate
+this takes one to two hours on two cores, most of it for batches of translation, 6 GB of
+memory and 8 GB in TMPDIR. Nothing else should run meanwhile, since other processes slow down a peer
+most that has as many threads as there are processors. --quick only tests that everything works,
+with two of the four encoders; its figures mean nothing. The groups of --only are encoders, linear,
+translation, batch, transformer, language and start.
 
 What is compared:
 - Models of the original's named configurations with random weights, built in PyTorch (shapes.py),
   imported by mega-convert. Before anything is timed, mega-run and all peers that compute the same
   function are compared with the reference, within 1e-4 of the largest value.
-- All sides of a row alternate in one run, one at a time. The best run of each side counts, and for
-  peers the best of one and --threads threads, too.
+- All sides of a row alternate in one run, one at a time. The best run of each side counts; peers
+  run with one thread and with --threads threads, and the better of the two counts.
 - Peers (peers.py) are processes with jemalloc preloaded (libjemalloc.so.2, with the settings that
   PyTorch's tuning guide recommends), if it is installed; JEMALLOC names another one. mega-run gets
   none.
 - "PyTorch eager" of an encoder is tools/train as it stands, which computes the weights of the
   moving averages by lag in every pass. "EMA kernels cached" has them as constants and uses the
   shortest Fourier transform that serves; "compiled" is that with torch.compile and frozen weights.
-  For decoding, which tools/train lacks, there is decoding.py, with everything kept. It always is
-  float32.
+  Decoding, which tools/train lacks, is done by decoding.py, which keeps everything. PyTorch always
+  computes in float32.
 - ONNX Runtime runs the fastest of three exportable forms of the moving average.
 - CTranslate2 runs Transformer-base (6 + 6 layers, d 512, 8 heads, ffn 2,048) with the same
-  vocabulary, and makes exactly as many tokens, of int8 beside our int4; the fastest of its own
-  choice of matrix products, MKL, and MKL with packed weights.
+  vocabulary, and makes exactly as many tokens; where mega-run has int4, it has int8. The fastest of
+  three kinds of matrix products counts: its own choice, MKL, and MKL with packed weights.
 - The group "transformer" has the same Transformer-base on both sides, from one set of random
-  weights (transformer.py). Before it is timed, translations of float32 are equal, greedy and with
-  beam 5; of int8, both deviate from CTranslate2's float32 log-probabilities about as much.
-- The language model of 267,744 words has an adaptive softmax. PyTorch computes all of it; mega-run
-  makes tokens as its greedy generation does, without the tails that cannot hold the best word. Of
-  random weights none can; of trained ones some do. To compute all would take a tenth longer.
-- The limit is what `mega-run bench` finds: arithmetic and memory reads of this machine, of which
-  the best measurement counts. "x limit" is time over that, "% of peak" its reciprocal.
+  weights (transformer.py). Before it is timed, it is checked. In float32 both sides must give the
+  same translations, greedily and with beam 5; in int8, both must deviate about equally from
+  CTranslate2's float32 log-probabilities.
+- The language model of 267,744 words has an adaptive softmax. PyTorch computes all of it. mega-run
+  makes tokens as its greedy generation does, which skips the tails that cannot hold the best word:
+  with random weights all of them, with trained ones not always. Computing all would take a tenth
+  longer.
+- The limit is the least time for this machine's arithmetic and memory reads, which `mega-run bench`
+  measures; the best measurement counts. "x limit" is time over that, "% of peak" its reciprocal.
 """
 
 import argparse
@@ -66,11 +69,11 @@ from translators import batch, transformer, translation
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 TIERS = ['openblas', 'amx', 'avx512vnni', 'avx512', 'avx2vnni', 'avx2', 'dotprod', 'generic']
-PAUSE = 0.3     # seconds in which a side's idle threads fall asleep
+PAUSE = 0.3     # seconds between runs, in which idle threads of other sides fall asleep
 TOLERANCE = 1e-4
 MALLOC_CONF = ('oversize_threshold:1,background_thread:true,metadata_thp:auto,'
                'dirty_decay_ms:-1,muzzy_decay_ms:-1')
-ENCODERS = {  # name in shapes.py: title, length, what is asked
+ENCODERS = {  # name in shapes.py: title, length, goal
     'speech': ('sc_raw_base, 1 s of speech', 16000, '1.5 x limit, 10 x eager, 60 MB'),
     'text': ('lra_imdb, 4,096 bytes, chunk 128', 4096, '2 x limit, 10 x eager'),
     'pixels': ('lra_cifar10, 1,024 pixels', 1024, '1.6 x limit'),
@@ -89,7 +92,7 @@ class Compare:
         self.allocator = None
         self.preload()
         self.records, self.notes, self.models = [], [], {}
-        self.lines = 1000  # translated in batches
+        self.lines = 1000  # number of lines that are translated in batches
 
     def preload(self):
         library = os.environ.get('JEMALLOC') or ctypes.util.find_library('jemalloc')
@@ -116,7 +119,7 @@ class Compare:
         return path
 
     def model(self, name, dtype='f32', *options):
-        """Path of the converted model; None when mega-convert cannot make it."""
+        """Convert a model and return its path, or None if mega-convert refuses int8 weights."""
         key = (name, dtype, options)
         if key not in self.models:
             path = self.folder / f'{name}-{dtype}{"".join(options)}.mega'
@@ -135,7 +138,7 @@ class Compare:
         return self.models[key]
 
     def check(self, name, dtype, model):
-        """That mega-run computes what PyTorch does."""
+        """Exit unless mega-run computes what PyTorch does."""
         sample = {part: self.folder / f'{name}.{part}.npy' for part in ('in', 'target', 'expected')}
         if not sample['expected'].exists():
             return
@@ -157,7 +160,7 @@ class Compare:
     # -- Races --
 
     def race(self, group, row, sides, repeats=None):
-        """sides: {name: Ours or Peer}; all alternate."""
+        """Let all sides, {name: Ours or Peer}, take turns, and record their best times."""
         say(f'  {group}: {row}')
         with contextlib.ExitStack() as stack:
             for side in sides.values():
@@ -194,12 +197,12 @@ class Compare:
         return self.found_tiers
 
     def torch(self, *names, **job):
-        """PyTorch's sides."""
+        """PyTorch's sides: those that are named, and "compiled" if it was asked for."""
         kinds = list(names) + (['compiled'] if self.compile else [])
         return {f'PyTorch {kind}': Peer(self, kind, **job) for kind in kinds}
 
     def print_kernels(self, title, races):
-        """One thread against several, and the kinds of kernels."""
+        """Print a table that compares one thread with several, and the kinds of kernels."""
         tiers = getattr(self, 'found_tiers', [])
         rows = []
         for row, sides in races.items():
@@ -246,7 +249,7 @@ def encoders(compare):
 
 
 def slope(xs, ys):
-    """Of the line of least squares through the logarithms."""
+    """The slope of the line of least squares through the logarithms."""
     xs, ys = [math.log(x) for x in xs], [math.log(y) for y in ys]
     return statistics.linear_regression(xs, ys).slope
 
@@ -285,7 +288,7 @@ def language_row(compare, title, ours, sides, tokens, target):
 
 
 def language(compare):
-    # Equal places in a chunk of 2,048, so that both attend to as many keys.
+    # Both are at the same place of a chunk of 2,048, so they attend to equally many keys.
     near = 1952
     far = near + 2048 * (2 if compare.quick else 48)
     tokens = 8 if compare.quick else 64
@@ -295,21 +298,21 @@ def language(compare):
         if not model:
             continue
         sides = compare.variants(model, length=near, tokens=tokens, repeats=3)
-        sides.update(compare.torch('kept', kind='generate', shape='language', behind=near,
+        sides.update(compare.torch('kept', kind='generate', shape='language', read=near,
                                    tokens=tokens))
-        races[f'behind {near:,} tokens, {dtype}'] = compare.race(
-            'language', f'behind {near:,}, {dtype}', sides)
-        # Reading so many tokens takes half a minute, after which a processor is not as fast as
-        # rested: so the near place once more, right behind it.
+        races[f'after {near:,} tokens, {dtype}'] = compare.race(
+            'language', f'after {near:,}, {dtype}', sides)
+        # Reading so many tokens takes half a minute, after which a processor is slower than after a
+        # rest. So the near place is measured once more right after the far one.
         late = {'ours': Ours(compare, model, threads=compare.threads, length=far, tokens=tokens,
                              repeats=1),
                 'near': Ours(compare, model, threads=compare.threads, length=near, tokens=tokens,
                              repeats=1)}
-        compare.race('language', f'behind {far:,}, {dtype}', late, min(compare.repeats, 2))
+        compare.race('language', f'after {far:,}, {dtype}', late, min(compare.repeats, 2))
         warm[dtype] = late['near'].ms / tokens
-        rows.append(language_row(compare, f'behind {near:,} tokens, {dtype}', sides['ours'], sides,
+        rows.append(language_row(compare, f'after {near:,} tokens, {dtype}', sides['ours'], sides,
                                  tokens, '60 % of the limit'))
-        rows.append(language_row(compare, f'behind {far:,} tokens, {dtype}', late['ours'], late,
+        rows.append(language_row(compare, f'after {far:,} tokens, {dtype}', late['ours'], late,
                                  tokens, 'speed and memory as above'))
     heads = ['limit of a token', 'mega-run', '% of peak', 'tokens/s', 'peak memory',
              'PyTorch eager f32', 'ratio']
@@ -317,8 +320,8 @@ def language(compare):
     heads += ['asked for']
     table('Language model', ['mega_lm_enwik8_base', *heads], rows)
     for dtype, ms in warm.items():
-        compare.note(f'language model, {dtype}: right after {far:,} tokens, a token behind '
-                     f'{near:,} takes {milliseconds(ms)}.')
+        compare.note(f'language model, {dtype}: measured right after the row of {far:,} tokens, a '
+                     f'token after {near:,} takes {milliseconds(ms)}.')
     compare.print_kernels('Language model', races)
     reading(compare)
     if not compare.quick:
@@ -326,7 +329,7 @@ def language(compare):
 
 
 def reading(compare):
-    """A prompt at once: a product of many rows, as in an encoder."""
+    """Measure the reading of a prompt, whose products have many rows, as in an encoder."""
     rows, length = [], 256 if compare.quick else 2048
     for dtype in ('f32', 'int8', 'int4'):
         model = compare.model('language', dtype)
@@ -343,18 +346,18 @@ def reading(compare):
 
 
 def words(compare, heads):
-    """An adaptive softmax whose tails are left out, as those of random weights always can be."""
-    behind, tokens, rows = 500, 64, []
+    """Measure an adaptive softmax; with random weights, its tails never need to be computed."""
+    read, tokens, rows = 500, 64, []
     for dtype in ('f32', 'int8'):
         model = compare.model('adaptive', dtype)
         if not model:
             continue
-        sides = {'ours': Ours(compare, model, threads=compare.threads, length=behind,
+        sides = {'ours': Ours(compare, model, threads=compare.threads, length=read,
                               tokens=tokens, repeats=3)}
-        sides.update(compare.torch('kept', kind='generate', shape='adaptive', behind=behind,
+        sides.update(compare.torch('kept', kind='generate', shape='adaptive', read=read,
                                    tokens=tokens))
-        compare.race('language', f'words, behind {behind:,}, {dtype}', sides)
-        rows.append(language_row(compare, f'behind {behind:,} tokens, {dtype}', sides['ours'],
+        compare.race('language', f'words, after {read:,}, {dtype}', sides)
+        rows.append(language_row(compare, f'after {read:,} tokens, {dtype}', sides['ours'],
                                  sides, tokens, ''))
     table('Language model of 267,744 words', ['mega_lm_adaptive_big', *heads], rows)
 
@@ -434,8 +437,9 @@ def parse():
                         help='rounds in which all sides alternate')
     parser.add_argument('--lines', type=int, default=1000,
                         help='lines that are translated in batches (1000)')
-    parser.add_argument('--compile', action='store_true', help='PyTorch compiled, too')
-    parser.add_argument('--only', action='append', choices=GROUPS, help='this group; repeatable')
+    parser.add_argument('--compile', action='store_true', help='also measure PyTorch compiled')
+    parser.add_argument('--only', action='append', choices=GROUPS,
+                        help='measure this group only; repeatable')
     parser.add_argument('--quick', action='store_true', help='only test that everything works')
     parser.add_argument('--json', type=pathlib.Path, help='write all measurements')
     options = parser.parse_args()
@@ -455,7 +459,8 @@ def parse():
 
 def main():
     options = parse()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the folder and the peers go, too
+    # SIGTERM then ends the peers and removes the folder, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory(prefix='mega-compare-') as folder:
         compare = Compare(options, pathlib.Path(folder))
         compare.lines = options.lines
@@ -465,9 +470,9 @@ def main():
         print(f'{machine["processor"]}, {options.threads} threads; ' + ', '.join(
             f'{name} {version or "missing"}' for name, version in versions().items()) +
             f'; {compare.allocator or "no jemalloc"} for the peers; best of {options.repeats} '
-            'alternating rounds' + ('; --quick: figures say nothing' if options.quick else ''))
+            'alternating rounds' + ('; --quick: figures mean nothing' if options.quick else ''))
         if machine['load'] > 0.5:
-            compare.note(f'Others were at work: the load was {machine["load"]:.1f} at the start.')
+            compare.note(f'Other processes ran: the load was {machine["load"]:.1f} at the start.')
         try:
             for name in options.only or GROUPS:
                 say(name)

@@ -1,8 +1,8 @@
 """Token by token decoding in PyTorch with the models of tools/train/sequence.py, for compare.py.
 
-What tools/train leaves out since training does not need it: EMA states, keys and values of the
-tokens read so far, and the source's keys and values, all kept between steps; beams are rows of a
-batch, reordered with index_select. `check` compares it with the full forward pass.
+Training does not need this, so tools/train does not have it. Between steps it keeps EMA states,
+keys and values of the tokens read so far, and the source's keys and values. Beams are rows of a
+batch, which index_select reorders. `check` compares it with the full forward pass.
 """
 
 import torch
@@ -14,7 +14,7 @@ EOS = 2
 
 
 class _LayerState:
-    """Constants and memory of one layer. Rows are sequences side by side, all at one position."""
+    """Constants and memory of one layer. Rows are sequences, all at the same position."""
 
     def __init__(self, layer, rows, room, masked):
         attention = layer.mega_layer
@@ -26,7 +26,7 @@ class _LayerState:
         self.decay = (1 - p * q).squeeze(-1)
         self.input = (p * move.beta).squeeze(-1)
         self.output = move.gamma * states ** -0.5
-        # scale of the scores and gamma, beta of q in one
+        # The scale of the scores is part of gamma and beta of q.
         self.q_gamma, self.q_beta = (t[0] * z ** -0.5 for t in (attention.gamma, attention.beta))
         self.bias = attention.rel_pos_bias(room)
         if masked:
@@ -42,7 +42,7 @@ class _LayerState:
         self.cross_bias = cross.rel_pos_bias(room, encoded.size(1))
 
     def remember(self, k, v, place):
-        """Keys, values and bias of the token at `place` of its chunk and those before."""
+        """Store the token at `place` of its chunk; return keys, values and bias up to there."""
         if self.masked:
             self.keys.index_copy_(1, place, k.unsqueeze(1))
             self.values.index_copy_(1, place, v.unsqueeze(1))
@@ -52,7 +52,7 @@ class _LayerState:
                 self.bias[place:place + 1, :place + 1])
 
     def gated_attention(self, x, place):
-        """x (rows, dim)"""
+        """The layer's gated attention of one token in each row of x (rows, dim)."""
         attention = self.layer.mega_layer
         normed = attention.norm(x)
         v = F.silu(attention.v_proj(normed))
@@ -86,8 +86,11 @@ class _LayerState:
 
 
 class IncrementalDecoder:
-    """room: the longest sequence, for a decoder without chunks. With `compiled` every step has the
-    same shapes: it attends to the whole room, of which the future is masked."""
+    """A decoder that reads one token in each row at a time.
+
+    `room` is the length of the longest sequence, for a decoder without chunks. If `compiled`, every
+    step has the same shapes: it attends to all of the room, of which the future is masked.
+    """
 
     def __init__(self, decoder, rows, room, compiled=False):
         chunk = decoder.layers[0].mega_layer.chunk
@@ -106,13 +109,13 @@ class IncrementalDecoder:
             state.read_source(encoded, beam, self.room)
 
     def restart(self):
-        """To position 0; keys and values that were left are never read."""
+        """Go back to position 0; keys and values that remain are never read."""
         self.position = 0
         for state in self.layers:
             state.average.zero_()
 
-    def stand_behind(self, position):
-        """As if `position` tokens had been read: their keys are random, which costs the same."""
+    def pretend_to_have_read(self, position):
+        """Go to `position`; the keys of the tokens before it are random, which costs the same."""
         self.position = position
         for state in self.layers:
             for memory in (state.average, state.keys, state.values):
@@ -128,7 +131,7 @@ class IncrementalDecoder:
         return self.decoder.output_projection(self.decoder.final_norm(x))
 
     def step(self, tokens):
-        """tokens (rows): logits (rows, vocabulary)"""
+        """Read tokens (rows); return logits (rows, vocabulary)."""
         place, position = self.position % self.room, self.position
         self.position += 1
         if self.compiled:
@@ -144,8 +147,10 @@ class IncrementalDecoder:
 # ---- Searches -----------------------------------------------------------------------------------
 
 class Translator:
-    """Sources of one length, without padding; `batch` of them at a time, `tokens` tokens of each.
-    The decoder is kept from call to call, compiled code with it."""
+    """Translates `batch` sources of one length at a time, each into `tokens` tokens.
+
+    The decoder is kept from call to call, and compiled code with it.
+    """
 
     def __init__(self, model, batch, beam, tokens, compiled=False):
         self.encoder = torch.compile(model.encoder, dynamic=False) if compiled else model.encoder
@@ -153,18 +158,18 @@ class Translator:
         self.batch, self.beam, self.tokens = batch, beam, tokens
 
     def read(self, sources):
-        """sources (batch, length)"""
+        """Encode sources (batch, length) and give them to the decoder."""
         self.decoder.restart()
         self.decoder.read_source(self.encoder(sources, torch.ones(*sources.shape, 1)), self.beam)
 
     def translate(self, sources):
-        """(batch, tokens), </s> included: the best of each beam."""
+        """The best hypothesis of each source (batch, tokens), </s> included."""
         batch, beam = self.batch, self.beam
         self.read(sources)
         read = torch.full((batch * beam,), EOS)
         made = torch.empty(batch * beam, 0, dtype=torch.long)
         scores = torch.zeros(batch, beam)
-        scores[:, 1:] = float('-inf')  # one beam is live at first
+        scores[:, 1:] = float('-inf')  # all beams are alike at first, so only one counts
         for t in range(self.tokens):
             logits = _barred(self.decoder.step(read), t == self.tokens - 1)
             if beam == 1:
@@ -183,7 +188,7 @@ class Translator:
 
 
 def _barred(logits, last):
-    """Forced length: </s> only as the last token, <pad> never."""
+    """Logits that force the length: </s> is possible as the last token only, <pad> never."""
     logits[:, :2] = float('-inf')
     if last:
         logits[:, 3:] = float('-inf')
@@ -195,7 +200,7 @@ def _barred(logits, last):
 # ---- The check ----------------------------------------------------------------------------------
 
 def check(model, vocabulary, length, source_length=0, compiled=False):
-    """Largest difference between logits token by token and of the full pass."""
+    """The largest difference between logits token by token and those of the full pass."""
     torch.manual_seed(3)
     ids = torch.randint(4, vocabulary, (2, length))
     if source_length:

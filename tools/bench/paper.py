@@ -10,17 +10,17 @@ Usage: paper.py BUILD_FOLDER [--lengths N,...] [--peers] [--compile] [--plot FIL
 The models (systems.py) are text classifiers over bytes with random weights, as wide and deep as the
 originals' recipes. The first table has the time and the working memory of each as mega-run runs it,
 and their ratio to the Transformer's, as the paper's table for 4,096 bytes has them. With --peers a
-second table has PyTorch beside each (compare.py says how the sides take turns): "eager" is the
-model as the originals run it; "kept" is spared what is the same for every input, such as S4's
-kernels, and has PyTorch's fused attention; "compiled" is that with torch.compile.
+second table compares each with PyTorch (compare.py says how the sides take turns). "eager" is the
+model as the originals run it; "kept" has PyTorch's fused attention, and has computed in advance
+what is the same for every input, such as S4's kernels; "compiled" adds torch.compile.
 
-Working memory is the peak of a process that runs inputs of that length, less the peak of one that
-runs a single position: what grows with the input. Before anything is timed, each model's states are
-compared with PyTorch's.
+Working memory is the memory that grows with the input: the peak of a process that runs inputs of
+that length, less the peak of one that runs a single position. Before anything is timed, each
+model's states are compared with PyTorch's.
 
-With --accuracy nothing of this is done. RUNS is the folder of trained models that `train twins` has
-made, and for each of its tasks a table has accuracy on the test split, time and memory of an input,
-and parameters (accuracy.py).
+With --accuracy, only trained models are evaluated. RUNS is the folder in which `train twins` has
+made them, and for each of its tasks a table has accuracy on the test split, time and memory of an
+input, and parameters (accuracy.py).
 """
 
 import argparse
@@ -37,7 +37,7 @@ import compare as comparing
 import systems
 from sides import Ours, Peer, milliseconds, say, table, times
 
-CHECKED = 1536  # positions of the comparison with PyTorch, a multiple of the chunk
+CHECKED = 1536  # positions that are compared with PyTorch, a multiple of the chunk
 PAPER = {'S4': (4.8, 0.14), 'MEGA': (2.9, 0.31), 'MEGA-chunk': (5.5, 0.13)}  # at 4,096 bytes
 PAPER_LENGTH = 4096
 
@@ -71,7 +71,7 @@ class Systems(comparing.Compare):
         return Ours(self, self.models[name], threads=self.threads, length=length, repeats=3)
 
     def working_memory(self, name, side):
-        """MB that grow with the input"""
+        """The megabytes that grow with the input."""
         if name not in self.least:
             least = self.ours(name, 1)
             least.measure()
@@ -86,7 +86,7 @@ def ratio(value):
 
 
 def side_by_side(compare, lengths):
-    """Prints the first table; {name: [(length, ms, MB)]}"""
+    """Print the first table; return {name: [(length, ms, MB)]}."""
     found, rows = {name: [] for name in systems.SYSTEMS}, []
     for length in lengths:
         sides = compare.race('systems', f'{length:,} bytes',
@@ -128,7 +128,7 @@ def against_torch(compare, lengths, compiled):
 
 
 def draw(found, path, threads):
-    """Time and memory over length, both axes logarithmic."""
+    """Draw time and memory over the length, on logarithmic axes."""
     import matplotlib
     matplotlib.use('svg')
     from matplotlib import pyplot
@@ -166,11 +166,11 @@ def parse():
     parser.add_argument('--threads', type=int, default=2)
     parser.add_argument('--repeats', type=int, default=3,
                         help='rounds in which all sides alternate')
-    parser.add_argument('--peers', action='store_true', help='also PyTorch')
+    parser.add_argument('--peers', action='store_true', help='also measure PyTorch')
     parser.add_argument('--peer-lengths', default='4096',
                         type=lambda text: [int(part) for part in text.split(',')],
                         help='lengths of the table with PyTorch (4096)')
-    parser.add_argument('--compile', action='store_true', help='PyTorch compiled, too')
+    parser.add_argument('--compile', action='store_true', help='also measure PyTorch compiled')
     parser.add_argument('--plot', type=pathlib.Path, help='draw time and memory, as SVG')
     parser.add_argument('--accuracy', type=pathlib.Path, metavar='RUNS',
                         help='only tables of the models that train twins has made there')
@@ -190,7 +190,7 @@ def main():
         print(f'{comparing.processor()}, {options.threads} threads, best of {options.repeats} '
               'alternating rounds')
         if options.accuracy:
-            import accuracy  # which needs what the recipes need
+            import accuracy  # needs the packages of tools/train, which the rest does without
             if not accuracy.tables(compare, options.accuracy):
                 raise SystemExit(f'{options.accuracy} has no models of train twins')
         else:

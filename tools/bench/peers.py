@@ -1,6 +1,6 @@
-"""One peer and one job in a process of its own, for compare.py.
+"""Runs one peer on one job, in a process of its own, for compare.py.
 
-Usage: peers.py JSON, where JSON says peer, job and threads (compare.py makes it). The process
+Usage: peers.py JSON, where JSON names peer, job and threads (compare.py makes it). The process
 builds the model, compares its results with the reference's, warms up and prints {"ready": ...} or
 {"error": ...}; then it answers each line on standard input with the milliseconds of a run by number
 of threads.
@@ -51,8 +51,11 @@ def torch_encode(job, peer):
 
 
 def torch_system(job, peer):
-    """A text classifier of systems.py: "eager" as the original runs, "kept" without what is the
-    same for every input and with PyTorch's own attention, "compiled" that with torch.compile."""
+    """A text classifier of systems.py.
+
+    "eager" runs as the original does. "kept" has PyTorch's own attention, and has computed in
+    advance what is the same for every input; "compiled" adds torch.compile.
+    """
     model, x = systems.build(job['system']), systems.make_input(job['length'])
     if peer != 'eager':
         systems.prepare(model, job['length'])
@@ -93,7 +96,7 @@ def torch_generate(job, peer):
     decoder = decoding.IncrementalDecoder(model.decoder, 1, 0, compiled)
     ids = torch.randint(shapes.FIRST_ID, vocabulary, (job['tokens'], 1))
     def run(threads):
-        decoder.stand_behind(job['behind'])
+        decoder.pretend_to_have_read(job['read'])
         begun = time.monotonic()
         for token in ids:
             decoder.step(token)
@@ -104,7 +107,7 @@ def torch_generate(job, peer):
 def torch_job(job, peer):
     if peer == 'compiled':
         import torch._inductor.config as inductor
-        inductor.freezing = True  # weights are constants: packed for the products
+        inductor.freezing = True  # weights become constants, which are packed for the products
     return {'encode': torch_encode, 'translate': torch_translate,
             'generate': torch_generate, 'system': torch_system}[job['kind']](job, peer)
 
@@ -134,7 +137,7 @@ def onnx_job(job, peer):
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-        # idle threads would take time from whoever runs next
+        # Threads that spin while idle would take time from the side that runs next.
         options.add_session_config_entry('session.force_spinning_stop', '1')
         sessions[threads] = onnxruntime.InferenceSession(path, options)
         compare(peer, sessions[threads].run(['states'], {'x': sample.numpy()})[0][0],
@@ -165,7 +168,7 @@ def ctranslate2_job(job, peer):
             lines, beam_size=job['beam'], max_batch_size=job['batch'], batch_type='examples',
             min_decoding_length=job['tokens'], max_decoding_length=job['tokens'])
         if any(len(result.hypotheses[0]) != job['tokens'] for result in results):
-            raise RuntimeError('CTranslate2 made another number of tokens than it was told')
+            raise RuntimeError(f'CTranslate2 made hypotheses of other than {job["tokens"]} tokens')
     return run
 
 
@@ -180,7 +183,7 @@ def make(job, peer):
 
 
 def timed(run, threads):
-    """Milliseconds; a run may say itself how many of its seconds count."""
+    """Milliseconds of a run; if it returns a float, that is how many of its seconds count."""
     torch.set_num_threads(threads)
     begun = time.monotonic()
     seconds = run(threads)
@@ -196,7 +199,7 @@ def peak_megabytes():
 def main():
     job = json.loads(sys.argv[1])
     replies = os.fdopen(os.dup(1), 'w')
-    os.dup2(2, 1)  # whatever libraries print is no reply
+    os.dup2(2, 1)  # output of libraries must not get among the replies
 
     def reply(answer):
         print(json.dumps(answer), file=replies, flush=True)
@@ -209,7 +212,7 @@ def main():
             for _ in sys.stdin:
                 reply({'ms': {threads: timed(run, threads) for threads in job['threads']},
                        'peak_mb': peak_megabytes()})
-    except Exception as error:  # the table says it, and goes on without this peer
+    except Exception as error:  # compare.py notes it, and goes on without this peer
         reply({'error': f'{type(error).__name__}: {" ".join(str(error).split())[:300]}'})
 
 

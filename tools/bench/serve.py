@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""How many requests mega-run serve answers, and how long they take: tools/bench/serve.py [BUILD]
+"""Measures how many requests mega-run serve answers and how fast: tools/bench/serve.py [BUILD]
 
-Clients are threads that keep their connection and ask again as soon as they have an answer. For each
-number of them a table has requests a second and the times of half and of 99 % of the requests, for the
-translator with batches and without them. --memory N asks N requests of all kinds instead, and prints
-the resident memory on the way, which must not grow. Needs nothing but Python.
+Clients are threads that keep their connection and ask again as soon as they have an answer. The
+table has requests a second for each number of clients, and the times within which half and 99 % of
+them were answered: translations with batches and without, classifications and completions.
+--memory N sends N requests of all kinds instead, and prints the resident memory on the way, which
+must not grow. It needs nothing but Python.
 """
 import argparse
 import http.client
@@ -37,7 +38,7 @@ def completion(i):
 
 
 def mixed(i):
-    """Requests of all kinds, of which one in ten keeps a model busy for long."""
+    """The i-th of requests of all kinds, of which one in ten keeps a model busy for long."""
     slow = (translation, classification, completion)
     quick = (lambda i: ('/v1/tokenize', json.dumps({'text': SENTENCES[i % 5]}), JSON),
              lambda _: ('/v1/embeddings', json.dumps({'input': 'a b', 'model': 'shakespeare-lm'}), JSON),
@@ -67,7 +68,7 @@ class Server:
 
 
 def ask_for(server, make, seconds, first, step, times, faults):
-    """Asks until the time is over."""
+    """Send requests over one connection until the time is over."""
     connection = http.client.HTTPConnection('127.0.0.1', server.port, timeout=120)
     end, i = time.monotonic() + seconds, first
     while time.monotonic() < end:
@@ -84,7 +85,7 @@ def ask_for(server, make, seconds, first, step, times, faults):
 
 
 def measure(server, make, clients, seconds):
-    """(requests a second, time of half, of 99 %)"""
+    """(requests a second, seconds within which half and 99 % of them were answered)"""
     times, faults = [], []
     threads = [threading.Thread(target=ask_for,
                                 args=(server, make, seconds, n, clients, times, faults))
@@ -111,7 +112,7 @@ def table(build, counts, seconds):
     print('|---|---:|---:|---:|---:|')
     for name, make, options in kinds:
         with Server(build, *options) as server:
-            measure(server, make, 2, 1)  # models are prepared
+            measure(server, make, 2, 1)  # lets the server prepare the model
             for clients in counts:
                 rate, half, most = measure(server, make, clients, seconds)
                 print(f'| {name} | {clients} | {rate:.1f} | {1e3 * half:.0f} ms | '
@@ -119,7 +120,7 @@ def table(build, counts, seconds):
 
 
 def memory(build, requests, clients=8):
-    """Resident memory while so many requests of all kinds are answered."""
+    """Print the resident memory while the server answers requests of all kinds."""
     done = [0] * clients
 
     def ask(n):
@@ -145,9 +146,10 @@ def memory(build, requests, clients=8):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('build', nargs='?', default=TOP / 'build', type=pathlib.Path)
-    parser.add_argument('--clients', default='1,8,64')
-    parser.add_argument('--seconds', type=float, default=20)
-    parser.add_argument('--memory', type=int, metavar='N')
+    parser.add_argument('--clients', default='1,8,64', help='numbers of clients (1,8,64)')
+    parser.add_argument('--seconds', type=float, default=20, help='of each row of the table (20)')
+    parser.add_argument('--memory', type=int, metavar='N',
+                        help='send N requests and print the resident memory')
     given = parser.parse_args()
     if given.memory:
         memory(given.build, given.memory)

@@ -1,9 +1,9 @@
 """The original's named configurations with random weights, in PyTorch, for compare.py.
 
 The models are those of tools/train under the original's parameter names, so that mega-convert
-imports them: PyTorch and mega-run compute the same function. What tools/train does not build is put
-together from its parts: a text classifier with softmax attention, pre-norm as all of them. Decoders
-come in decoding.py.
+imports them: PyTorch and mega-run compute the same function. The text classifier with softmax
+attention, which tools/train does not build, is put together from its parts; like all models here it
+is pre-norm. Decoding is in decoding.py.
 """
 
 import argparse
@@ -68,7 +68,7 @@ class _TextEmbedding(nn.Module):
 
 
 def _make_textual(model, shape):
-    """Tokens and softmax attention in the place of real numbers and Laplace attention."""
+    """Replace the embedding of real numbers by one of tokens, and Laplace attention by softmax."""
     encoder = model.encoder['encoder']
     encoder.embed_tokens = _TextEmbedding(BYTES, shape.d)
     for block in encoder.layers:
@@ -95,13 +95,16 @@ def classifier(shape):
     model = SequenceClassifier(args)
     if shape.text:
         _make_textual(model, shape)
-    else:  # of a size that layers notice, since new batch norms change nothing
+    else:  # inputs must have the size of normed ones, since new batch norms change nothing
         nn.init.normal_(model.encoder['encoder'].embed_tokens.weight)
     return model.eval(), args
 
 
 class WithStates(nn.Module):
-    """(logits, states after the final norm): the mean over positions would hide differences."""
+    """Returns (logits, states after the final norm).
+
+    States show differences that the mean over positions would hide.
+    """
 
     def __init__(self, model):
         super().__init__()
@@ -134,7 +137,7 @@ def _decoder_args(**given):
 
 def translator(d=512, h=1024, ffn=1024, z=128, n=16, layers=6, positions=1024,
                vocabulary=VOCABULARY):
-    """mega_wmt_en_de, before its embeddings are tied to a text: (model, arguments)"""
+    """(model, arguments) of mega_wmt_en_de with random weights"""
     args = _decoder_args(
         arch='mega_wmt_en_de', task='translation', encoder_layers=layers, encoder_embed_dim=d,
         encoder_hidden_dim=h, encoder_ffn_embed_dim=ffn, encoder_z_dim=z, encoder_n_dim=n,
@@ -148,7 +151,7 @@ def translator(d=512, h=1024, ffn=1024, z=128, n=16, layers=6, positions=1024,
 
 def language_model(d=512, h=1024, ffn=1024, z=128, n=16, layers=12, chunk=2048, truncation=8192,
                    vocabulary=CHARACTERS):
-    """mega_lm_enwik8_base: (model, arguments)"""
+    """(model, arguments) of mega_lm_enwik8_base"""
     args = _decoder_args(
         arch='mega_lm_enwik8_base', task='language_modeling', decoder_layers=layers,
         decoder_embed_dim=d, decoder_input_dim=d, decoder_hidden_dim=h, decoder_ffn_embed_dim=ffn,
@@ -186,7 +189,7 @@ class _AdaptiveSoftmax(nn.Module):
 
     def __init__(self, embedding):
         super().__init__()
-        self.tied = [embedding]  # in a list, so that it has no second name in the state
+        self.tied = [embedding]  # in a list, so that the state dict does not have it twice
         slots = nn.Linear(embedding.embedding_dim, len(embedding.ends) - 1, bias=False)
         self.head = nn.ModuleDict({'class_proj': slots})
 
@@ -201,13 +204,14 @@ class _AdaptiveSoftmax(nn.Module):
 
 def adaptive_language_model(d=1024, h=2048, ffn=2048, z=256, layers=16, chunk=1024,
                             ends=(20000, 60000, WORDS)):
-    """mega_lm_adaptive_big: (model, arguments)"""
+    """(model, arguments) of mega_lm_adaptive_big"""
     model, args = language_model(d, h, ffn, z, layers=layers, chunk=chunk, vocabulary=FIRST_ID)
     decoder = model.decoder
     decoder.embed_tokens = _AdaptiveEmbedding(list(ends), d, 4)
     decoder.output_projection = None
     decoder.adaptive_softmax = _AdaptiveSoftmax(decoder.embed_tokens)
-    decoder.__dict__['output_projection'] = decoder.adaptive_softmax  # by its other name
+    # Decoder.forward knows it by this name, which the state dict must not have.
+    decoder.__dict__['output_projection'] = decoder.adaptive_softmax
     vars(args).update(arch='mega_lm_adaptive_big', adaptive_input=True, adaptive_input_factor=4,
                       adaptive_softmax_factor=4, tie_adaptive_weights=True,
                       tie_adaptive_proj=True, tokens_per_sample=1024,
@@ -218,16 +222,16 @@ def adaptive_language_model(d=1024, h=2048, ffn=2048, z=256, layers=16, chunk=10
 
 
 def large_language_model():
-    """About 250 million parameters, for the time that a large file takes to open."""
+    """A model of about 250 million parameters, to measure how long a large file takes to open."""
     return language_model(d=1024, h=2048, ffn=2048, z=256, layers=16, chunk=1024,
                           vocabulary=43000)
 
 
 # ---- The moving average without the work of training --------------------------------------------
 #
-# mega.py computes the weights by lag in every pass, of all lags, and transforms three times the
-# length. At inference they are constants, which the original keeps too. These modules take the
-# place of MovingAverage for inputs of one length, to be a peer that wastes nothing.
+# mega.py computes the weights of all lags in every pass, and transforms three times the length. At
+# inference the weights are constants, which the original keeps, too. These modules replace
+# MovingAverage for inputs of one length, so that the peer wastes no time.
 
 class _Kept(nn.Module):
     def __init__(self, move, length):
@@ -256,7 +260,7 @@ class KeptMatrices(_Kept):
 
 
 class KeptSpectrum(_Kept):
-    """Fourier transform of the least fast length that does not wrap round."""
+    """A Fourier transform of the least length that is fast and does not wrap round."""
 
     power_of_two = False
 
@@ -275,7 +279,7 @@ class KeptSpectrum(_Kept):
 
 
 class KeptConvolution(_Kept):
-    """A convolution of each channel for itself."""
+    """A convolution of each channel by itself."""
 
     def keep(self, both, reach, length):
         self.register_buffer('weight', both.flip(1).unsqueeze(1))
@@ -287,7 +291,7 @@ class KeptConvolution(_Kept):
 
 
 class KeptBlocks(_Kept):
-    """The input in overlapping windows, times one matrix per channel: batch 1 only."""
+    """A product of overlapping windows with one matrix per channel, for batches of 1 only."""
 
     BLOCK = 128
 
@@ -295,7 +299,7 @@ class KeptBlocks(_Kept):
         window = self.BLOCK + 2 * (reach - 1)
         place = torch.arange(window)[:, None] - torch.arange(self.BLOCK)[None, :]
         used = (place >= 0) & (place < both.size(1))
-        # y[t] = sum over i of x[t - (reach - 1) + i] * both, whose index falls as i rises
+        # y[t] is the sum over i of x[t - (reach - 1) + i] * both[2 (reach - 1) - i].
         matrices = both.flip(1)[:, place.clamp(0, both.size(1) - 1)] * used
         self.register_buffer('matrices', matrices)
         self.window, self.reach, self.length = window, reach, length
@@ -309,7 +313,7 @@ class KeptBlocks(_Kept):
 
 
 class KeptSpectrumOfTwo(KeptSpectrum):
-    """For transforms that are only fast for powers of two."""
+    """KeptSpectrum for transforms that are only fast for powers of two."""
 
     power_of_two = True
 
@@ -327,7 +331,7 @@ def _fast_length(least, primes):
 
 
 def keep_averages(model, length, form=None):
-    """Puts `form`, by default the faster one in PyTorch, in the place of all two-sided averages."""
+    """Replace all two-sided averages by `form`, by default the faster one in PyTorch."""
     form = form or (KeptMatrices if length <= 512 else KeptSpectrum)
     for module in list(model.modules()):
         move = getattr(module, 'move', None)
@@ -345,7 +349,7 @@ BUILDERS.update(translator=translator, language=language_model, large=large_lang
 
 @torch.inference_mode()
 def write_sample(name, model, folder):
-    """An input and what the model makes of it, to compare mega-run and the peers with."""
+    """Write an input and the model's output, to compare mega-run and the peers with."""
     torch.manual_seed(4)
     arrays = {}
     if name in ENCODERS:

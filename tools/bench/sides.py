@@ -32,7 +32,7 @@ def times(ours, theirs):
 
 
 def limit_cells(ours):
-    """Limit, ours, ratio, fraction."""
+    """Cells of a row: the limit, our time, time over limit, and % of peak."""
     ms, limit = ours.ms, ours.result['limit_ms']
     return [milliseconds(limit), milliseconds(ms), f'{ms / limit:.2f} x',
             f'{100 * limit / ms:.0f} %']
@@ -41,7 +41,7 @@ def limit_cells(ours):
 # ---- Sides --------------------------------------------------------------------------------------
 
 class Ours:
-    """mega-run bench with some options."""
+    """A side that runs mega-run bench with some options."""
 
     def __init__(self, compare, model, **options):
         self.name = 'mega-run'
@@ -80,7 +80,7 @@ class Ours:
 
 
 class Peer:
-    """A process of peers.py. One that fails says why, and is left out."""
+    """A side that is a process of peers.py. If it fails, `error` says why, and it is left out."""
 
     def __init__(self, compare, name, environment=None, **job):
         self.name, self.error, self.process = name, None, None
@@ -141,7 +141,7 @@ class Peer:
 
 
 class Fastest:
-    """The fastest of several peers: all run once, then only that one goes on."""
+    """A side that is the fastest of several peers: all run once, then only that one goes on."""
 
     def __init__(self, name, peers):
         self.name, self.peers, self.best = name, peers, None

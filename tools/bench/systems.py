@@ -23,7 +23,7 @@ MEGA_CHUNK = shapes.Encoder('MEGA-chunk', 128, 256, 256, 64, 4, 'scalenorm', 128
 
 
 def _transformer(width=256, heads=4, ffn=1024, layers=4):
-    """(model, arguments): the Transformer"""
+    """(model, arguments) of the Transformer"""
     args = argparse.Namespace(
         arch='transformer_lra_imdb', task='lra-text', layer_type='transformer',
         input_type='text', encoder_layers=layers, encoder_embed_dim=width,
@@ -38,7 +38,7 @@ def _transformer(width=256, heads=4, ffn=1024, layers=4):
 
 
 class _S4(baselines.S4):
-    """(logits, states)"""
+    """S4 that returns (logits, states)."""
 
     def __init__(self, features=256, states=4, layers=6):
         super().__init__(nn.Embedding(shapes.BYTES, features), features, states, layers, CLASSES,
@@ -57,7 +57,7 @@ class _S4(baselines.S4):
 # ---- All four -----------------------------------------------------------------------------------
 
 class _Fairseq(nn.Module):
-    """A model of the fairseq family, with (logits, states) and the checkpoint like the other."""
+    """A model of the fairseq family with the interface of _S4."""
 
     def __init__(self, model, args):
         super().__init__()
@@ -83,12 +83,12 @@ def build(name):
     model = SYSTEMS[name]().eval()
     for module in model.modules():
         if isinstance(module, baselines.Attention):
-            module.fused = False  # as the original is
+            module.fused = False  # the original computes attention in steps
     return model
 
 
 def stage(name):
-    """What mega-run calls the states: no norm follows the layers of this Transformer."""
+    """The name of the states in mega-run; no norm follows the layers of this Transformer."""
     return 'layer.3' if name == 'XFM' else 'final'
 
 
@@ -98,8 +98,10 @@ def make_input(length):
 
 
 def prepare(model, length):
-    """Spares PyTorch what is the same for every input of that length: S4's kernels and MEGA's
-    averages are kept, and attention is PyTorch's own."""
+    """Compute in advance what is the same for every input of that length.
+
+    S4's kernels and MEGA's averages are kept, and attention becomes PyTorch's own.
+    """
     shapes.keep_averages(model, length)
     for module in model.modules():
         if isinstance(module, baselines.S4Part):

@@ -1,4 +1,4 @@
-"""A Transformer for translation with random weights, for fairseq's importer and for CTranslate2.
+"""A Transformer for translation with random weights, as fairseq's checkpoint and for CTranslate2.
 
 Usage: transformer.py FOLDER                     writes FOLDER/transformer.pt, Transformer-base
        transformer.py FOLDER --check BUILD MODEL [--type float32|int8] [--lines N]
@@ -10,10 +10,11 @@ within rounding. With int8, which each side rounds in its own way, the log-proba
 translations have to be about as near to those of float32 on both sides. Exits with 1 if not.
 
 The two searches are the same, length penalty included, apart from two things. At the limit of the
-length fairseq, and so mega-run, ends every hypothesis with </s>, and CTranslate2 ends them without.
+length, fairseq and mega-run end every hypothesis with </s>, and CTranslate2 ends them without it.
 Greedy translations are compared without </s>, where that makes no difference; a line whose beams
-reach the limit and differ is counted apart. A symbol that is barred, such as </s> before the least
-length, CTranslate2 leaves out of the softmax, and fairseq does not: so the least length is 0 here.
+reach the limit and differ is counted apart. And CTranslate2 leaves symbols that are not allowed,
+such as </s> before the least length, out of the softmax, which fairseq does not: so the least
+length is 0 here.
 """
 
 import argparse
@@ -33,14 +34,14 @@ PAD, EOS, FIRST_WORD = 1, 2, 4
 LIMIT = 100             # tokens of a translation without </s>
 GAIN = 2.0              # standard deviation of the logits
 BIAS = 8.0              # length of the last norm's bias, see _let_sentences_end
-TIE = 1e-4              # logits as near as that may change places by rounding
-NEAR = 2e-5             # so may the scores of two hypotheses
+TIE = 1e-4              # rounding may change the order of logits that differ by less
+NEAR = 2e-5             # rounding may change the order of hypotheses whose scores differ by less
 BEAMS = (1, 5)
 
 
 @dataclass(frozen=True)
 class Shape:
-    """By default transformer_wmt_en_de, Transformer-base."""
+    """The sizes of a Transformer, by default Transformer-base, which is transformer_wmt_en_de."""
     d: int = 512
     heads: int = 8
     ffn: int = 2048
@@ -55,13 +56,13 @@ class Shape:
     end: float = 1.0        # how far </s> usually is below the best symbol, in deviations
 
 
-BASE = Shape(end=0.0)     # which still seldom ends a sentence
+BASE = Shape(end=0.0)     # even so, sentences seldom end
 
 
 # ---- Weights ------------------------------------------------------------------------------------
 
 def weights(shape, seed=1):
-    """The state dict with the original's names, of NumPy arrays."""
+    """The state dict of NumPy arrays, under the original's names."""
     numbers = numpy.random.default_rng(seed)
     state = {}
 
@@ -91,7 +92,7 @@ def weights(shape, seed=1):
                 norm(f'{layer}.{attention}_layer_norm')
             linear(f'{layer}.fc1', shape.ffn, shape.d)
             linear(f'{layer}.fc2', shape.d, shape.ffn)
-            # no constant part, which would make the same few symbols likely everywhere
+            # A constant part would make the same few symbols likely everywhere, so it is removed.
             fc2 = state[f'{layer}.fc2.weight']
             fc2 -= fc2.mean(axis=1, keepdims=True)
             norm(f'{layer}.final_layer_norm')
@@ -113,18 +114,18 @@ def weights(shape, seed=1):
 
 
 def _let_sentences_end(output, bias, end, numbers):
-    """Gives </s> a chance in each step, and <pad> none.
+    """Give </s> a chance in each step, and <pad> none.
 
-    Of many random symbols </s> would hardly ever be the best. <pad> matters because CTranslate2 has
-    to be told not to choose it, and then leaves it out of the softmax, which the original does not.
-    All states get the same part along one direction, in which words have none, and </s> and <pad>
-    as much as they need.
+    Among many random symbols </s> would hardly ever be the best. <pad> matters because CTranslate2
+    has to be told not to choose it, and then leaves it out of the softmax, which the original does
+    not. All states get the same component along one direction; the embeddings of words have none
+    along it, and those of </s> and <pad> as much as they need.
     """
     direction = numbers.standard_normal(len(bias), dtype=numpy.float32)
     direction /= numpy.linalg.norm(direction)
     bias += numpy.float32(BIAS) * direction
     output -= numpy.outer(output @ direction, direction)
-    highest = math.sqrt(2 * math.log(len(output))) - 0.5  # of that many normal numbers, about
+    highest = math.sqrt(2 * math.log(len(output))) - 0.5  # about the largest of as many normal ones
     output[EOS] += numpy.float32(GAIN * (highest - end) / BIAS) * direction
     output[PAD] = -10 * direction
 
@@ -167,7 +168,7 @@ def write_ctranslate2(folder, shape, state):
                                        activation=kinds[shape.activation])
 
     def linear(out, *names):
-        """Rows of several maps below each other."""
+        """Store several linear maps as one, their rows one after another."""
         out.weight = numpy.concatenate([state[f'{name}.weight'] for name in names])
         out.bias = numpy.concatenate([state[f'{name}.bias'] for name in names])
 
@@ -183,7 +184,7 @@ def write_ctranslate2(folder, shape, state):
         embeddings = stack.embeddings[0] if side == 'encoder' else stack.embeddings
         embeddings.weight = state[f'{side}.embed_tokens.weight']
         stack.scale_embeddings = True
-        # position 0 has row 2 of the original's table
+        # Position 0 has row 2 of the original's table.
         stack.position_encodings.encodings = state[f'{side}.embed_positions.weight'][2:] \
             if shape.learned else baselines.sinusoids(shape.positions, shape.d).numpy()
         for i, layer in enumerate(stack.layer):
@@ -209,7 +210,7 @@ def write_ctranslate2(folder, shape, state):
 # ---- Both sides ---------------------------------------------------------------------------------
 
 def random_lines(shape, count, seed=2):
-    """Lists of ids without </s>."""
+    """Random lines: lists of ids without </s>."""
     numbers = numpy.random.default_rng(seed)
     return [numbers.integers(FIRST_WORD, shape.source_symbols, numbers.integers(1, 41)).tolist()
             for _ in range(count)]
@@ -220,13 +221,13 @@ def strip(ids):
 
 
 class Ours:
-    """mega-run. With dictionaries it reads the words of a line, else their ids."""
+    """mega-run as a translator. If the model has dictionaries it reads words, else their ids."""
 
     def __init__(self, build, model, folder, words=False):
         self.run, self.model, self.folder, self.words = build / 'mega-run', model, folder, words
 
     def translate(self, lines, beam):
-        """The best translation of each line: (ids, score)"""
+        """The best translation of each line, as (ids, score)."""
         if self.words:
             texts, options = (' '.join(f'w{i}' for i in line) for line in lines), []
         else:
@@ -240,7 +241,7 @@ class Ours:
         return [(hypothesis['ids'], hypothesis['score']) for hypothesis in best]
 
     def logits(self, source, target):
-        """A row for each symbol of the target, and one for what follows."""
+        """Logits: a row for each symbol of the target, and one for the symbol after it."""
         numpy.save(self.folder / 'source.npy', numpy.array([*source, EOS]))
         numpy.save(self.folder / 'target.npy', numpy.array([EOS, *target]))
         subprocess.run(
@@ -249,7 +250,7 @@ class Ours:
         return numpy.load(self.folder / 'logits.npy')
 
     def log_probabilities(self, lines, targets):
-        """Of all symbols of the targets and </s>, one after another."""
+        """The log-probabilities of all symbols of the targets and of </s>, one after another."""
         found = []
         for line, target in zip(lines, targets):
             logits = self.logits(line, target).astype(numpy.float64)
@@ -260,7 +261,7 @@ class Ours:
 
 
 class Theirs:
-    """CTranslate2."""
+    """CTranslate2 as a translator, with the methods of Ours."""
 
     def __init__(self, folder, compute='float32', threads=2):
         import ctranslate2
@@ -296,7 +297,7 @@ def symbols_of(ids):
 # ---- The comparison -----------------------------------------------------------------------------
 
 def margin(ours, line, mine, other):
-    """How much higher than the other's symbol ours is where two translations part."""
+    """The difference of the logits of our symbol and the other one where two translations part."""
     mine, other = [*mine, EOS], [*other, EOS]
     place = next(i for i, (a, b) in enumerate(zip(mine, other)) if a != b)
     row = ours.logits(line, mine[:place])[place]
@@ -304,7 +305,7 @@ def margin(ours, line, mine, other):
 
 
 def compare_searches(ours, theirs, lines, beam, say=print):
-    """Says what differs; whether all lines are equal or ties."""
+    """Say which lines differ; return whether all are equal or ties."""
     equal, ended, ties, limited, wrong, farthest = 0, 0, 0, 0, 0, 0.0
     for line, (mine, my_score), (other, their_score) in zip(
             lines, ours.translate(lines, beam), theirs.translate(lines, beam), strict=True):
@@ -334,7 +335,7 @@ def compare_searches(ours, theirs, lines, beam, say=print):
 
 
 def compare_int8(ours, theirs, exact, lines, say=print):
-    """Says how far int8 is from float32 on both sides; whether ours is about as near."""
+    """Say how far int8 is from float32 on both sides; return whether ours is about as near."""
     targets = [strip(ids) for ids, _ in exact.translate(lines, 1)]
     expected = exact.log_probabilities(lines, targets)
     mine, other = (float(numpy.sqrt(numpy.mean(

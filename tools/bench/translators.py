@@ -1,7 +1,7 @@
 """The groups of compare.py that translate.
 
-MEGA runs beside PyTorch and a Transformer in CTranslate2, and then the same Transformer in mega-run
-and in CTranslate2.
+They compare MEGA with PyTorch and with a Transformer in CTranslate2, and then one Transformer in
+mega-run with the same one in CTranslate2.
 """
 
 import importlib.util
@@ -10,7 +10,7 @@ import sys
 
 from sides import HERE, Fastest, Ours, Peer, limit_cells, milliseconds, say, table, times
 
-PRODUCTS = {  # environments of CTranslate2
+PRODUCTS = {  # environments that choose CTranslate2's matrix products
     'ctranslate2': {},
     'ctranslate2 with MKL': {'CT2_USE_MKL': '1'},
     'ctranslate2 with MKL, packed': {'CT2_USE_MKL': '1', 'CT2_USE_EXPERIMENTAL_PACKED_GEMM': '1'},
@@ -19,7 +19,7 @@ COMPUTE = {'f32': 'float32', 'int8': 'int8', 'int4': 'int8'}  # CTranslate2 has 
 
 
 def lengths(compare):
-    """Tokens of a source, </s> included, and tokens that are made from it."""
+    """(tokens of a source, </s> included, tokens of its translation)"""
     return 25, 5 if compare.quick else 25
 
 
@@ -28,12 +28,12 @@ def search_name(beam):
 
 
 def ctranslate2(compare, dtype, **job):
-    """Its sides, for the fastest library of matrix products."""
+    """CTranslate2's sides, one for each library of matrix products."""
     return [Peer(compare, name, environment, dtype=COMPUTE[dtype], peer='ctranslate2', **job)
             for name, environment in PRODUCTS.items()]
 
 
-# ---- MEGA beside a Transformer ------------------------------------------------------------------
+# ---- MEGA and a Transformer ---------------------------------------------------------------------
 
 ASKED = {'f32': '60 % of the limit, 6 x PyTorch', 'int8': '60 % of the limit, 15 x PyTorch'}
 
@@ -69,7 +69,7 @@ def translation(compare):
 
 
 def fastest_size(sizes, make):
-    """The batch size of the side with the least time per line; make(size): (side, its lines)."""
+    """The batch size with the least time per line; make(size) returns (side, its lines)."""
     per_line = {}
     for size in sizes:
         side, lines = make(size)
@@ -82,7 +82,10 @@ def fastest_size(sizes, make):
 
 
 def race_batches(compare, group, dtype, model, beam, title, source, tokens):
-    """Each side with its best batch size: (ours, its size, CTranslate2 or None, its size)"""
+    """Race both sides, each with its best batch size.
+
+    Returns (ours, its size, CTranslate2 or None, its size).
+    """
     lines, sizes = batch_sizes(compare)
 
     def ours(size, repeats):
@@ -111,12 +114,12 @@ def race_batches(compare, group, dtype, model, beam, title, source, tokens):
 
 
 def batch_sizes(compare):
-    """Lines that are translated in all, and the sizes of batches that each side tries."""
+    """(number of lines, sizes of batches that each side tries)"""
     return (16, [8, 16]) if compare.quick else (compare.lines, [16, 32, 64, 128])
 
 
 def batch_rows(compare, group, name):
-    """Yields (type of weights, row) for each of them and each search."""
+    """Yield (type of weights, row) for each type of weights and each search."""
     lines, _ = batch_sizes(compare)
     for dtype in ('f32', 'int8'):
         model = compare.model(name, dtype)
@@ -153,9 +156,9 @@ def batch(compare):
 # ---- The same Transformer on both sides ---------------------------------------------------------
 
 def check_transformer(compare, dtype, model):
-    """That mega-run and CTranslate2 translate alike, before either is timed."""
+    """Exit unless mega-run and CTranslate2 translate alike, before either is timed."""
     if importlib.util.find_spec('ctranslate2') is None:
-        compare.note('The Transformer was compared with nothing: CTranslate2 is missing.')
+        compare.note('The Transformer was not compared: the package ctranslate2 is missing.')
         return
     say(f'  transformer, {dtype}: translations are compared')
     done = subprocess.run(
