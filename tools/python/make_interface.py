@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Makes megarun/_interface.py from mega.h: make_interface.py MEGA.H OUTPUT
 
-The header, with the one beside it that it includes, is the only description of the C interface. The
+The header, with the one that it includes, is the only description of the C interface. The
 declarations go to cffi, which writes a module that loads without a compiler and without parsing
 anything again.
 """
@@ -13,7 +13,7 @@ import cffi
 
 
 def with_included(path: pathlib.Path) -> str:
-    """Returns the text of a header, with that of the headers beside it where it includes them."""
+    """Returns the text of a header, with the headers of its folder in place of their #includes."""
     return re.sub(r'^#include "(.*)"$', lambda match: with_included(path.with_name(match[1])),
                   path.read_text(encoding='utf-8'), flags=re.M)
 

@@ -1,5 +1,5 @@
-"""What pyproject.toml cannot say: the wheel holds libraries of one kind of machine, but serves
-every version of Python, since nothing in it is compiled against one."""
+"""Names the wheel, which pyproject.toml cannot do: it holds libraries for one kind of machine, but
+serves every version of Python, since nothing in it is compiled against one."""
 import os
 
 import setuptools

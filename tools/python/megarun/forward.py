@@ -18,7 +18,7 @@ _ONE_ROW = ('classify', 'choose')  # their logits are a vector
 
 
 class _Capture:
-    """Copies the stages that are wanted.  A decoder gives a stage in pieces."""
+    """Copies the stages that are wanted.  A decoder may return a stage in several pieces."""
 
     def __init__(self, wanted: Sequence[str], number: int) -> None:
         self.seen: dict[str, None] = {}  # an ordered set
@@ -44,7 +44,8 @@ def forward(model: Any, pipeline: Any, task: str, arrays: Sequence[npt.ArrayLike
                             f'{len(arrays)}' if len(arrays) != count else
                             f'there is no input {number}: the model takes {count}')
     if target is not None and task != 'translate':
-        raise ArgumentError('a target is for the decoder of a translator')
+        raise ArgumentError(f'a target is for the decoder of a translator; the task of this model '
+                            f"is '{task}'")
     _check_pieces(task, types, pieces, chunk)
     views, kept = ffi.new('MegaInput[]', count), []
     for i, array in enumerate(arrays):
@@ -73,30 +74,33 @@ def forward(model: Any, pipeline: Any, task: str, arrays: Sequence[npt.ArrayLike
 
 
 def _check_pieces(task: str, types: npt.ArrayLike | None, pieces: int, chunk: int | None) -> None:
-    """Refuses what the C functions take for something else, or do not take at all."""
+    """Refuses arguments that the C functions would misunderstand or ignore."""
     if pieces < 0:
-        raise ArgumentError(f'pieces of {pieces} positions; expected a number, or 0 for one piece')
+        raise ArgumentError(f'pieces cannot have {pieces} positions; expected 1 or more, or 0 for '
+                            'the whole input at once')
     if pieces and task != 'classify':
-        raise ArgumentError('pieces are for classifiers; a decoder goes step by step')
+        raise ArgumentError(f"pieces are for classifiers; the task of this model is '{task}'")
     if pieces and types is not None:
-        raise ArgumentError('types or pieces, not both')
+        raise ArgumentError('an input with token types cannot be taken in pieces')
     if chunk is not None and chunk < 0:
-        raise ArgumentError(f'a chunk of {chunk} positions; expected a number, or 0 for none')
+        raise ArgumentError(f'a chunk cannot have {chunk} positions; expected 1 or more, or 0 for '
+                            'no chunks')
     if chunk is not None and task not in ('generate', 'translate'):
-        raise ArgumentError('another chunk is for decoders')
+        raise ArgumentError('only a decoder can have another chunk; the task of this model is '
+                            f"'{task}'")
 
 
 def _decoder_options(model: Any, truncate: bool | None, chunk: int | None) -> Any:
     options = ffi.new('MegaDecoderOptions *')
     options.truncate = lib.mega_model_truncates(model) if truncate is None else truncate
-    options.chunk = 0 if chunk is None else chunk or -1  # there, 0 is the model's and -1 none
+    options.chunk = 0 if chunk is None else chunk or -1  # in C, 0 is the model's and -1 none
     return options
 
 
 def _run(model: Any, session: Any, task: str, views: Any, count: int,
          target: npt.ArrayLike | None, pieces: int, options: Any, capture: _Capture,
          wanted: Sequence[str]) -> Floats | None:
-    """Runs the model.  Returns the logits of a decoder, which are not a stage of a tap."""
+    """Runs the model.  Returns the logits of a decoder, which the tap of stages does not give."""
     err = error()
     if task == 'generate':
         return _decode(model, session, None, views, options, wanted)
@@ -140,7 +144,7 @@ def _decode(model: Any, session: Any, encoded: Any, view: Any, options: Any,
     decoder, err = ffi.new('MegaDecoder **'), error()
     length, vocabulary = view[0].length, lib.mega_model_vocab_size(model)
     if view[0].kind != lib.MEGA_INPUT_TOKENS or not length:
-        raise ArgumentError('a decoder takes token ids, at least one')
+        raise ArgumentError('a decoder takes an array of token ids, at least one')
     sources = ffi.new('MegaEncoded const *[]', [encoded]) if encoded else ffi.NULL
     logits = np.empty((length, vocabulary), np.float32) if 'logits' in wanted else None
     check(lib.mega_decoder_new(decoder, session, options, err), err)

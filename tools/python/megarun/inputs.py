@@ -1,4 +1,4 @@
-"""Turns what Python programs have into the inputs of the library (MegaRaw and MegaInput)."""
+"""Turns texts, arrays and pictures of Python into inputs of the library, MegaRaw and MegaInput."""
 from __future__ import annotations
 
 import os
@@ -16,7 +16,7 @@ _PCM = {'int16': 'MEGA_PCM_S16LE', 'int32': 'MEGA_PCM_S32LE', 'float32': 'MEGA_P
 
 
 class Raw:
-    """Some inputs as an array of MegaRaw, and the memory that it points to."""
+    """An array of MegaRaw, and the memory that it points to."""
 
     def __init__(self, count: int) -> None:
         self.items = ffi.new('MegaRaw[]', count)
@@ -27,7 +27,7 @@ class Raw:
         return data
 
     def set_text(self, index: int, text: str) -> None:
-        """Sets a text; surrogates from undecodable bytes go back to these bytes."""
+        """Sets a text; surrogates that stand for undecodable bytes become these bytes again."""
         data = text.encode('utf-8', 'surrogateescape')
         raw = self.items[index]
         raw.kind = lib.MEGA_RAW_TEXT
@@ -85,13 +85,13 @@ def c_string(text: str, what: str) -> Any:
 
 
 def int32_array(values: npt.ArrayLike, what: str) -> npt.NDArray[np.int32]:
-    """Returns whole numbers as an array of int32 [length], and refuses those that would become
-    others; `what` ("a token id") names one for the exception."""
+    """Returns whole numbers as an array of int32 [length], and refuses those that do not fit;
+    `what` ("a token id") names one for the exception."""
     array = np.asarray(values)
     if array.size and array.dtype.kind not in 'iub':
         raise ArgumentError(f'{what} is a whole number, not {array.dtype.name}')
     if array.ndim != 1:
-        raise ArgumentError(f'an array of {array.ndim} dimensions; expected [length], with {what} '
+        raise ArgumentError(f'an array has {array.ndim} dimensions; expected [length], with {what} '
                             'in each place')
     if array.size and (array.min() < -2**31 or array.max() >= 2**31):
         raise ArgumentError(f'{what} does not fit into 32 bits')
@@ -106,13 +106,13 @@ def is_picture(value: Any) -> bool:
 def pixels_of(picture: Any) -> npt.NDArray[np.uint8]:
     """Returns the pixels of an image of Pillow as the library reads its file: turned as its Exif
     orientation says, gray or RGB, transparent pixels blended with white."""
-    from PIL import Image, ImageOps  # the caller has it
+    from PIL import Image, ImageOps  # is installed, since the caller has an image of it
 
     picture = ImageOps.exif_transpose(picture)
     if 'transparency' in picture.info or picture.mode in ('RGBA', 'LA', 'PA', 'RGBa', 'La'):
         picture = picture.convert('RGBA')
         picture = Image.alpha_composite(Image.new('RGBA', picture.size, 'white'), picture)
-    if picture.mode.startswith('I'):  # 16 bits, of which the upper 8 count
+    if picture.mode.startswith('I'):  # pixels have 16 bits, of which the upper 8 count
         return np.asarray(np.asarray(picture, np.int64).clip(0, 65535) >> 8, np.uint8)
     if picture.mode not in ('L', 'RGB'):
         picture = picture.convert('L' if picture.mode in ('1', 'F') else 'RGB')

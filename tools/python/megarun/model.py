@@ -1,4 +1,4 @@
-"""Models: sound, pictures and texts in; labels, translations, texts, scores and vectors out."""
+"""Models, which turn sound, pictures and texts into labels, texts, scores and vectors."""
 from __future__ import annotations
 
 import os
@@ -37,8 +37,8 @@ class Model:
     is freed with its last reference.
 
     After os.fork, and so in processes of multiprocessing, the child may go on using a model, unless
-    it was in use at that moment: then its methods raise ForkError.  A
-    model can be pickled if its file is where the other process finds it: it is loaded there again.
+    it was in use at that moment: then its methods raise ForkError.  A pickled model is loaded again
+    where it is unpickled, so its file must be there under the same path.
     """
 
     def __init__(self, path: str | os.PathLike[str], threads: int = 0, cpu: str | None = None,
@@ -123,11 +123,11 @@ class Model:
                [frames, channels] of int16, int32 or floats in [-1, 1]; pixels, an array
                [height, width] or [height, width, 3] of uint8; or an image of Pillow.
         pair   the second input of a model that compares two, or the second text of a pair
-        rate   samples per second of an array of sound; None: the model's own
+        rate   samples per second of an array of sound; None: the model's
         top    how many classes; None: all
 
-        Of a recording longer than the model's clips only the first clip is looked at, with a
-        MegaWarning; `windows` hears all of it.  Raises InputError if the model cannot take the
+        Of a recording longer than the model's clips only the first clip is classified, with a
+        MegaWarning; `windows` classifies all of it.  Raises InputError if the model cannot take the
         input, FileError or FormatError if a file cannot be read, and ArgumentError if the model is
         no classifier.
         """
@@ -247,8 +247,8 @@ class Model:
         """Continues a text and returns what was added to the prompt; without a prompt it begins a
         line.
 
-        With stream=True it returns an iterator over pieces of the text, which come while it is
-        made.  Closing or dropping the iterator ends the work.
+        With stream=True it returns an iterator over pieces of the text, each of which comes as soon
+        as it is made.  Closing or dropping the iterator ends the work.
 
         max_tokens   at most so many tokens (256)
         greedy       take the most probable token and draw nothing (False)
@@ -436,7 +436,7 @@ class Model:
         Raises InputError if the text cannot be read, and ArgumentError if the model does not tag.
         """
         if group not in _GROUPS:
-            raise ArgumentError(f"'{group}' is none of {', '.join(_GROUPS)}")
+            raise ArgumentError(f"there is no group '{group}'; there are {', '.join(_GROUPS)}")
         raw, options, out = Raw(1), ffi.new('MegaTagOptions *'), ffi.new('MegaTags *')
         raw.set_text(0, text)
         options.grouping, options.keep_outside = _GROUPS.index(group), keep_outside
@@ -491,7 +491,7 @@ class Model:
 
 def _check_top(top: int | None) -> None:
     if top is not None and top < 0:
-        raise ArgumentError(f'the best {top} classes; expected 0 or more, or None for all')
+        raise ArgumentError(f'top is 0 or more, or None for all classes, not {top}')
 
 
 def _hypothesis(translation: Any, rank: int) -> Hypothesis:
@@ -529,7 +529,7 @@ def _generate_options(options: dict[str, Any]) -> tuple[Any, list[Any]]:
             raise TypeError(f"there is no option '{name}'; there are "
                             f"{', '.join(sampling + others[:1] + others[2:])} and stop")
     if options['samples'] < 1:
-        raise ArgumentError(f"there cannot be {options['samples']} samples")
+        raise ArgumentError(f"samples is 1 or more, not {options['samples']}")
     _set_options(how.sampling, {k: v for k, v in options.items() if k in sampling}, sampling)
     _set_options(how, {k: v for k, v in options.items() if k in others}, others)
     return how, [kept, pointers]

@@ -19,7 +19,7 @@ def _each(one: Callable[[Any], Result], inputs: Any) -> Result:
 
 
 class Pipeline:
-    """A model behind the interface of one of transformers' pipelines."""
+    """A model with the interface of one of transformers' pipelines."""
 
     def __init__(self, task: str, model: Model, options: Mapping[str, Any]) -> None:
         self.task, self.model = task, model

@@ -1,4 +1,4 @@
-"""What models return.  Every class is a named tuple, so that it also unpacks."""
+"""The results of models.  Every class is a named tuple, so that it also unpacks."""
 from __future__ import annotations
 
 import math
@@ -66,7 +66,7 @@ class Score(NamedTuple):
 
 
 class Filling(NamedTuple):
-    """A token for a mask."""
+    """A token in place of a mask."""
 
     score: float  # its probability among all tokens
     token: int

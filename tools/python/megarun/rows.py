@@ -1,4 +1,4 @@
-"""Lists of inputs to lists of rows, for engines that run a function on many machines.
+"""Turns lists of inputs into lists of rows, for engines that run a function on many machines.
 
     from megarun.rows import classify_rows
 
@@ -6,9 +6,9 @@
     # [{'input': 'yes.wav', 'label': 'yes', 'score': 0.94, 'error': None},
     #  {'input': 'nothing.wav', 'label': None, 'score': None, 'error': 'cannot open ...'}]
 
-A process loads a model once, with the first call that names it.  Each input has one row, in their
-order, whatever the others are; one that fails has its error.  A row depends on its input and the
-model alone, so that it does not matter which machine makes it, or how often.
+A process loads a model once, with the first call that names it.  Each input has one row, in the
+order of the inputs; the row of an input that fails has its error.  A row depends on its input and
+the model alone, so that it does not matter which machine makes it, or how often.
 """
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from typing import TypedDict
 from megarun.errors import ArgumentError, MegaError, MegaWarning, OutOfMemoryError
 from megarun.model import Model
 
-_TOGETHER = 16  # lines that are translated together
+_TOGETHER = 16  # at most so many lines are translated together
 
 
 class LabelRow(TypedDict):
@@ -44,22 +44,22 @@ class TextRow(TypedDict):
 def loaded(path: str, threads: int = 1) -> Model:
     """Returns the model of this process for a path; it is loaded once.
 
-    With one thread, a model takes as much of a machine as engines give a worker by themselves.
-    Raises what `megarun.load` raises: a model that is missing fails the job, not each row.
+    One thread is what engines give a worker by default.  Raises what `megarun.load` raises: a model
+    that is missing fails the job, not each row.
     """
     return Model(path, threads)
 
 
 def _is_about_the_input(error: MegaError) -> bool:
-    """Whether another machine would say the same of this input."""
+    """Whether an error comes from the input, so that every machine would have it."""
     return not isinstance(error, (OutOfMemoryError, ArgumentError))
 
 
 def classify_rows(model: str, inputs: Sequence[str], *, threads: int = 1) -> list[LabelRow]:
     """Returns a row for each input: a path, or a text for a model that reads texts.
 
-    Of a recording longer than the model's clip the first clip is looked at.  Raises
-    OutOfMemoryError and ArgumentError, which say nothing of an input, and what `loaded` raises.
+    Of a recording longer than the model's clips the first clip is classified.  Raises
+    OutOfMemoryError and ArgumentError, which do not come from an input, and what `loaded` raises.
     """
     rows: list[LabelRow] = []
     engine = loaded(model, threads)
@@ -100,5 +100,6 @@ def translate_rows(model: str, inputs: Sequence[str], *, beam: int = 5,
         except MegaError as error:
             if not _is_about_the_input(error):
                 raise
-            rows += [_translate_one(engine, text, beam) for text in texts]  # which one it was
+            # Any of them may have failed, so each is translated by itself.
+            rows += [_translate_one(engine, text, beam) for text in texts]
     return rows

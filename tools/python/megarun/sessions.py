@@ -1,12 +1,12 @@
-"""One model for many threads: each call borrows a pipeline, and forks are noticed.
+"""Shares one model between threads: each call borrows a pipeline, and forks are noticed.
 
 A MegaModel never changes, so all threads share it.  A MegaPipeline serves one call at a time, so
 every call takes an idle one, or makes one if all are busy, and gives it back.
 
 A child process made by fork has none of its parent's threads.  Idle pipelines would still work
-there, in the calling thread alone; the child drops them and makes its own, which have threads.
+there, but only in the calling thread; the child drops them and makes its own, which have threads.
 Those that were busy are lost in the middle of a call together with the thread that used them, and
-the model may be, too, so the child refuses it.
+so may be the model, which the child therefore refuses.
 """
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Pipeline:
 
     def __init__(self, pool: Pool, window: float = 0, hop: float = 0) -> None:
         self.warnings: list[str] = []
-        collected = self.warnings  # no cycle: the callback must not keep the pipeline alive
+        collected = self.warnings  # the callback must not keep the pipeline alive, in a cycle
         self._warn = ffi.callback('void(void *, char const *)',
                                   lambda _, sentence: collected.append(text_of(sentence)))
         options, out, err = ffi.new('MegaPipelineOptions *'), ffi.new('MegaPipeline **'), error()
@@ -73,8 +73,8 @@ class Pipeline:
 
     @contextlib.contextmanager
     def warned(self) -> Iterator[None]:
-        """Gives the warnings of the calls in a with statement at its end, unless an exception ends
-        it.  They are never left for another call."""
+        """Gives the warnings of a with statement's calls at its end, unless an exception ends it.
+        They are never left for another call."""
         try:
             yield
         finally:
@@ -88,7 +88,8 @@ class Pool:
 
     def __init__(self, path: str, threads: int, cpu: str | None, max_memory: int) -> None:
         if threads < 0 or max_memory < 0:
-            raise ArgumentError('threads and max_memory cannot be negative')
+            raise ArgumentError('threads and max_memory cannot be negative, but are '
+                                f'{threads} and {max_memory}')
         self.threads, self.cpu, self.max_memory = threads, cpu, max_memory
         options, out, err = ffi.new('MegaModelOptions *'), ffi.new('MegaModel **'), error()
         options.max_memory = max_memory

@@ -1,7 +1,7 @@
-"""Texts that are read while they are made.
+"""Iterators over texts while they are made.
 
-The library hands out a text by calling a function; a program wants to ask for the next piece.  A
-thread makes the text and waits at each piece until it is asked for.
+The library hands out a text by calling a function, but a program asks for the next piece.  So a
+thread makes the text, and waits at each piece until it is asked for.
 """
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from megarun.inputs import Raw
 from megarun.library import ffi, lib
 from megarun.sessions import Pool
 
-_streams: set[tuple[threading.Event, threading.Thread]] = set()  # those that are being read
+_streams: set[tuple[threading.Event, threading.Thread]] = set()  # streams that are being read
 
 
 @atexit.register
@@ -30,11 +30,12 @@ def _end_streams() -> None:
 
 
 def stream(pool: Pool, prompt: str, how: Any, kept: list[Any]) -> Iterator[str]:
-    """Gives the pieces of a text.  how is a MegaGenerateOptions, kept the memory it points to."""
+    """Gives the pieces of a text.  `how` is a MegaGenerateOptions, `kept` the memory that it
+    points to."""
     raw = Raw(1)
     raw.set_text(0, prompt)
     pieces: queue.Queue[str | BaseException | None] = queue.Queue(maxsize=1)
-    left = threading.Event()  # nobody reads any more
+    left = threading.Event()  # is set when nobody reads any more
 
     def put(piece: str | BaseException | None) -> bool:
         while not left.is_set():

@@ -16,7 +16,7 @@ from megarun.sessions import Pool
 
 def _side(side: str) -> int:
     if side not in ('input', 'output'):
-        raise ArgumentError(f"'{side}' is no side of a model: those are 'input' and 'output'")
+        raise ArgumentError(f"a model has no side '{side}'; it has 'input' and 'output'")
     return int(lib.MEGA_SIDE_INPUT if side == 'input' else lib.MEGA_SIDE_OUTPUT)
 
 
@@ -31,7 +31,7 @@ class Tokenizer:
 
     def encode(self, text: str, side: str = 'input') -> Ids:
         """Returns the ids [length] of a text as the model reads it, with the special ones, such as
-        <CLS> before a classifier's text or </s> behind a translator's source.
+        <CLS> before a classifier's text or </s> after a translator's source.
 
         Raises InputError if the text cannot be read, and ArgumentError if the model takes no text.
         """
@@ -48,7 +48,7 @@ class Tokenizer:
         """Returns the text of ids, without <s>, <pad> and </s>.
 
         Raises UnsupportedError if the model has a vocabulary but no tokenizer, and ArgumentError if
-        an id is no whole number of 32 bits.
+        an id is not a whole number of 32 bits.
         """
         values, text = int32_array(ids, 'a token id'), ffi.new('MegaText *')
         with self._pool.borrow() as pipeline:
@@ -60,7 +60,7 @@ class Tokenizer:
             lib.mega_text_free(text)
 
     def symbol(self, token: int, side: str = 'input') -> str | None:
-        """Returns a token as it stands in the vocabulary, or None if it is not there."""
+        """Returns a token as it stands in the vocabulary, or None if no token has this id."""
         with self._pool.borrow() as pipeline:
             symbol = lib.mega_pipeline_symbol(pipeline.handle, _side(side), token)
             return text_of(symbol) if symbol else None

@@ -1,4 +1,4 @@
-"""What the tests share: the command line, whose results are compared with, and models.
+"""The tests share models, and the command line, whose results are the expected ones.
 
 MEGA_BUILD is the folder of mega-run and MEGA_TOP that of the source tree; `make wheel-test` sets
 both.

@@ -21,7 +21,7 @@ def test_the_installed_package_is_tested() -> None:
 
 
 def test_libraries_come_from_the_wheel() -> None:
-    """All that is mapped lies in the environment, apart from the C library, zlib and Python's."""
+    """All libraries lie in the environment, apart from the C library, zlib and Python's own."""
     megarun.pipeline('translation', os.environ['MEGA_TOP'] +
                      '/models/everyday-en-de/everyday-en-de.mega')('A dog.')
     mapped = {line.split()[-1] for line in pathlib.Path('/proc/self/maps').read_text().splitlines()
@@ -46,8 +46,8 @@ def mypy(folder: pathlib.Path, *arguments: object) -> subprocess.CompletedProces
 
 
 def test_types(tmp_path) -> None:
-    """The package keeps to its types, and a program that uses it is checked against them: what is
-    right passes, and what is wrong does not."""
+    """The package keeps to its types, and a program that uses it is checked against them: a right
+    one passes, and a wrong one does not."""
     assert (PACKAGE / 'py.typed').exists()
     settings = ['--config-file', os.environ['MEGA_TOP'] + '/tools/python/pyproject.toml']
     done = mypy(tmp_path, '-p', 'megarun', *settings)

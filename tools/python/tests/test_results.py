@@ -1,4 +1,4 @@
-"""Every method gives what its command prints with --json."""
+"""Every method returns what its command prints with --json."""
 from __future__ import annotations
 
 import os
@@ -85,7 +85,7 @@ def test_pictures(load) -> None:
 
 @pytest.mark.parametrize('mode', ['L', 'RGB', 'RGBA', 'LA', 'P', '1', 'I;16'])
 def test_pictures_of_other_kinds(load, tmp_path, mode) -> None:
-    """An image of Pillow is seen as the file that it was saved to."""
+    """An image of Pillow gives the results of the file that it was saved to."""
     rng = np.random.default_rng(2)
     picture = Image.fromarray(rng.integers(0, 256, (40, 48, 4), np.uint8), 'RGBA')
     if mode == 'I;16':

@@ -44,7 +44,7 @@ def test_lines() -> None:
 
 
 def test_a_line_that_fails(converted: Any) -> None:
-    """One that is too long for the model: the others of its batch have their translations."""
+    """If a line is too long for the model, the others of its batch have their translations."""
     model = str(converted('xfm_mt_learned_mixed'))
     lines = ['x', 'x ' * 5000, 'y']
     rows = translate_rows(model, lines, beam=1)
@@ -53,7 +53,7 @@ def test_a_line_that_fails(converted: Any) -> None:
 
 
 def test_a_model_that_cannot_be_loaded(tmp_path: pathlib.Path) -> None:
-    """It is no error of an input: the job must end."""
+    """This is not an error of an input, so the job must end."""
     with pytest.raises(FileError):
         classify_rows(str(tmp_path / 'none.mega'), [str(YES)])
     with pytest.raises(FormatError):
