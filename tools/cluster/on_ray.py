@@ -3,9 +3,9 @@
     python on_ray.py classify speech-commands.mega list.txt results --workers 2
     python on_ray.py translate everyday-en-de.mega lines.txt results --workers 2
 
-Each worker is an actor that loads the model once.  An actor that dies is started anew, and the
-batch that it worked on is run again.  `results` becomes a folder of Parquet files; `number` is the
-place of an input in the list.
+Each worker is an actor that loads the model once.  An actor that dies is started again, and so is
+the batch that it worked on.  `results` becomes a folder of Parquet files, whose column `number` is
+the place of an input in the list.
 """
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from megarun.rows import LabelRow, TextRow, classify_rows, loaded, translate_row
 
 
 class Classifier:
-    """An actor: names what is in the inputs of a batch."""
+    """An actor that classifies the inputs of a batch."""
 
     def __init__(self, model: str) -> None:
         self.model = model
@@ -31,7 +31,7 @@ class Classifier:
 
 
 class Translator:
-    """An actor: translates the inputs of a batch."""
+    """An actor that translates the inputs of a batch."""
 
     def __init__(self, model: str, beam: int = 5) -> None:
         self.model, self.beam = model, beam
@@ -51,8 +51,8 @@ def with_numbers(batch: pandas.DataFrame, rows: list[Any], columns: Any) -> pand
 def numbered(path: str, block: int = 256) -> ray.data.Dataset:
     """Reads a list, one input a line, into columns `number` and `input`, in blocks of so many rows.
 
-    They are made here and not by a `repartition`, whose tasks would wait for ever for a processor
-    if the actors have all of them."""
+    The blocks are made here and not by a `repartition`, whose tasks would wait for a processor for
+    ever if the actors have all of them."""
     with open(path, encoding='utf-8', newline='\n') as lines:
         inputs = [line.rstrip('\n') for line in lines]
     # before the data set is made, which keeps the options of that moment
@@ -63,7 +63,7 @@ def numbered(path: str, block: int = 256) -> ray.data.Dataset:
 
 
 def run(inputs: ray.data.Dataset, worker: type, workers: int, **arguments: Any) -> ray.data.Dataset:
-    """Gives each input its row, in the order of the inputs."""
+    """Returns the row of each input, in the order of the inputs."""
     return inputs.map_batches(
         worker, fn_constructor_kwargs=arguments, batch_format='pandas', batch_size=64,
         concurrency=workers, num_cpus=1)

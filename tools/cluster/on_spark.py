@@ -3,9 +3,9 @@
     spark-submit on_spark.py classify speech-commands.mega list.txt results
     spark-submit on_spark.py translate everyday-en-de.mega lines.txt results
 
-The model has the same path on all machines, or is sent along (`spark-submit --files`).  `results`
-becomes a folder of Parquet files, of which Spark takes each exactly once, whatever becomes of the
-workers that made it; `number` is the place of an input in the list.
+The model must have the same path on all machines, or is sent along (`spark-submit --files`).
+`results` becomes a folder of Parquet files.  Spark keeps exactly one result of each part of the
+work, even if workers die.  The column `number` is the place of an input in the list.
 """
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def numbered(spark: SparkSession, path: str, partitions: int = 0) -> DataFrame:
 
 def by_batch(frame: DataFrame, make_rows: Callable[[list[str]], list[Any]],
              schema: str) -> DataFrame:
-    """Gives each input of `frame` its row.  Spark calls it with some thousand inputs at a time, and
-    keeps the worker, with its model, for the next partition."""
+    """Returns the row of each input of `frame`.  Spark calls `make_rows` with some thousand inputs
+    at a time, and keeps the worker, with its model, for the next partition."""
     columns = [column.split()[0] for column in schema.split(', ')]
 
     def run(batches: Iterator[pandas.DataFrame]) -> Iterator[pandas.DataFrame]:
@@ -47,7 +47,7 @@ def by_batch(frame: DataFrame, make_rows: Callable[[list[str]], list[Any]],
 
 
 def classify(frame: DataFrame, model: str) -> DataFrame:
-    """Names what is in each input."""
+    """Classifies each input."""
     return by_batch(frame, lambda inputs: classify_rows(model, inputs), LABELS)
 
 
@@ -57,10 +57,10 @@ def translate(frame: DataFrame, model: str, beam: int = 5) -> DataFrame:
 
 
 def probabilities(samples: Column, model: str, rate: int, length: int) -> Column:
-    """Returns the probabilities of the classes [classes] for a column of arrays, samples [length]
-    of sound: what `predict_batch_udf` is for.  What cannot be classified has NaNs."""
+    """Returns the probabilities [classes] of the classes for a column of sounds, each an array of
+    samples [length], by `predict_batch_udf`.  Sounds that cannot be classified have NaNs."""
     def make() -> Callable[[np.ndarray], np.ndarray]:
-        engine = loaded(model)  # once a worker
+        engine = loaded(model)  # loads it once in each worker
 
         def predict(arrays: np.ndarray) -> np.ndarray:
             out = np.full((len(arrays), len(engine.labels)), np.nan, np.float32)

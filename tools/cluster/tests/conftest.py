@@ -1,4 +1,4 @@
-"""What the tests share: inputs, what one process makes of them, and clusters of two workers.
+"""The tests share inputs, the results of one process for them, and clusters of two workers.
 
 MEGA_BUILD is the folder of mega-run and MEGA_TOP that of the source tree; `make cluster-test` sets
 both.
@@ -25,7 +25,7 @@ WORKERS = 2
 
 
 class Job:
-    """Inputs, also as a file with one a line, and the rows that one process makes of them."""
+    """Inputs, a file that has them line by line, and the rows that one process makes of them."""
 
     def __init__(self, folder: pathlib.Path, name: str, inputs: list[str], rows: list[Any]) -> None:
         self.inputs, self.rows = inputs, rows
@@ -39,8 +39,8 @@ def text_of(rows: list[Any]) -> str:
 
 
 def plain(rows: Any) -> list[dict[str, Any]]:
-    """Returns the rows of a table in their order, as `megarun.rows` makes them; it must have each
-    number once."""
+    """Returns the rows of a table in their order, as `megarun.rows` makes them; the table must have
+    each number once."""
     found = sorted(rows, key=lambda row: row['number'])
     assert [row['number'] for row in found] == list(range(len(found)))
     return [{name: None if value is None or value != value else value

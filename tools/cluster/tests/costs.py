@@ -1,9 +1,9 @@
 """Measures what each engine costs and prints the table of README.md:
 costs.py [ROUNDS [RECORDINGS LINES]]
 
-By `tools/cluster/test BUILD FOLDER --costs`.  The runs of a round follow each other, and the
-fastest of all rounds counts.  Engines are started, and have loaded the model, before the clock starts; a
-command loads it within its time.
+`tools/cluster/test BUILD FOLDER --costs` runs this.  The runs of a round follow each other, and the
+fastest of all rounds counts.  Engines are started and have loaded the model before the clock
+starts; the time of a command includes loading it.
 """
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Runs = Iterator[tuple[str, Callable[[], object]]]
 
 
 def command(words: list[str], folder: pathlib.Path) -> Runs:
-    """The command with one thread, and its shards."""
+    """Runs of the command with one thread, and of its shards."""
     environment = dict(os.environ, MEGA_RUN=MEGA_RUN)
 
     def run(line: list[str]) -> Callable[[], object]:

@@ -1,5 +1,5 @@
-"""Inputs in any number, made of what is shipped: recordings by cutting, shifting and noise, lines
-by putting words together.  The same number always gives the same inputs."""
+"""Makes any number of inputs: recordings by cutting, shifting and adding noise to the shipped ones,
+and lines by putting words together.  The same number always gives the same inputs."""
 from __future__ import annotations
 
 import itertools

@@ -1,4 +1,4 @@
-"""Kills a worker in the middle of its work, once."""
+"""Workers of which one is killed in the middle of its work, once."""
 from __future__ import annotations
 
 import os
@@ -41,7 +41,7 @@ def _is_due(marker: str) -> bool:
 
 
 def rows_of_a_dying_executor(marker: str, model: str, inputs: list[str]) -> list[Any]:
-    """Does what Spark's workers do, until the executor is killed with what it has done."""
+    """Does what Spark's workers do, until the executor is killed and its results are lost."""
     rows = classify_rows(model, inputs)
     if _is_due(marker):
         os.kill(_executor(), signal.SIGKILL)

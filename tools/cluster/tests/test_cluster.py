@@ -1,5 +1,5 @@
-"""Whatever divides the work, the results are those of one process, and workers that are killed lose
-and double nothing."""
+"""However the work is divided, the results are those of one process, and if a worker is killed,
+nothing is lost or doubled."""
 from __future__ import annotations
 
 import functools
@@ -57,7 +57,8 @@ def test_spark_translates(spark: Any, lines: Job) -> None:
 
 
 def test_spark_survives_an_executor(spark: Any, recordings: Job, tmp_path: pathlib.Path) -> None:
-    """The rows are written, since a table may also double what is written twice."""
+    """The rows are written as a table, in which a task that ran twice must not have its rows twice.
+    """
     import on_spark
     import sabotage
     marker = tmp_path / 'killed'
@@ -94,7 +95,7 @@ def test_ray_classifies(ray: Any, recordings: Job) -> None:
     import on_ray
     found = on_ray.run(on_ray.numbered(str(recordings.list)), on_ray.Classifier, WORKERS,
                        model=SPEECH).take_all()
-    assert [row['number'] for row in found] == list(range(RECORDINGS))  # in order by itself
+    assert [row['number'] for row in found] == list(range(RECORDINGS))  # Ray keeps the order
     assert text_of(plain(found)) == text_of(recordings.rows)
 
 
@@ -128,7 +129,7 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def test_parallel(recordings: Job, tmp_path: pathlib.Path) -> None:
-    """Shards that are there are not made again."""
+    """Shards whose files exist are not made again."""
     done = mega_run('classify', '--json', '-m', SPEECH, '--files-from', recordings.list)
     command = ['parallel', '-j', str(WORKERS), str(SHARD), '{}/7', 'results', 'classify', '--json',
                '-m', SPEECH, '--files-from', str(recordings.list), ':::', *map(str, range(1, 8))]
@@ -143,7 +144,7 @@ def test_parallel(recordings: Job, tmp_path: pathlib.Path) -> None:
 
 
 def test_parallel_job_is_killed(lines: Job, tmp_path: pathlib.Path) -> None:
-    """A job that is killed leaves no part of its results, and the others their own."""
+    """A job that is killed leaves no part of its results, and the others leave all of theirs."""
     results = tmp_path / 'results'
     job = [str(SHARD), '{}/4', str(results), 'translate', '-q', '-m', TRANSLATOR, '--beam',
            str(BEAM), str(lines.list)]
@@ -161,8 +162,8 @@ def test_parallel_job_is_killed(lines: Job, tmp_path: pathlib.Path) -> None:
 
 @pytest.mark.parametrize('tasks', [[1, 2, 3, 4, 5], [2, 4]])
 def test_slurm_array(recordings: Job, tmp_path: pathlib.Path, tasks: list[int]) -> None:
-    """What sbatch --array runs, in the environment that it makes.  An array of some tasks alone,
-    which Slurm counts anew, still makes the shards of five."""
+    """The command of sbatch --array runs in the environment that Slurm makes.  An array of some
+    tasks only, whose number Slurm counts anew, still makes the shards of five."""
     script = (f"'{SHARD}' $SLURM_ARRAY_TASK_ID/5 results classify --json -m '{SPEECH}' "
               f"--files-from '{recordings.list}'")
     whole = [mega_run('classify', '--json', '-m', SPEECH, '--files-from', recordings.list,
