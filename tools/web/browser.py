@@ -1,4 +1,4 @@
-"""A page in headless Chromium, driven by chromedriver over plain HTTP, for test and speed."""
+"""Drives a page in headless Chromium, by chromedriver over plain HTTP, for `test` and `speed`."""
 
 import base64
 import functools
@@ -43,7 +43,7 @@ def free_port():
 
 
 class Browser:
-    """A session of WebDriver. `microphone` is a WAV file that is heard once."""
+    """A session of WebDriver. `microphone` is a WAV file that a fake microphone plays once."""
 
     def __init__(self, microphone=None):
         self.scratch = tempfile.TemporaryDirectory()
@@ -105,7 +105,7 @@ class Browser:
         self.ask('POST', '/url', {'url': url})
 
     def run(self, script, *args):
-        """The value of a script's `return`; it may use `await`."""
+        """Runs a script, which may use `await`, and returns the value of its `return`."""
         return self.ask('POST', '/execute/sync', {
             'script': f'return (async () => {{ {script} }})()', 'args': args})
 
@@ -117,7 +117,7 @@ class Browser:
         self.ask('POST', self.find(selector) + '/click', {})
 
     def type(self, selector, text):
-        """Types into a field; into a file's, its path."""
+        """Types text into a field, or the path of a file into a field for files."""
         self.ask('POST', self.find(selector) + '/value', {'text': str(text)})
 
     def text(self, selector):
@@ -140,7 +140,8 @@ class Browser:
         return self.ask('POST', '/se/log', {'type': kind})
 
     def screenshot(self, path, width=1280, scheme='light'):
-        """The whole page in a window of that width, in light or dark colours."""
+        """Writes a picture of the whole page, in a window of that width, in light or dark colours.
+        """
         self.devtools('Emulation.setEmulatedMedia',
                       features=[{'name': 'prefers-color-scheme', 'value': scheme}])
         self.devtools('Emulation.setDeviceMetricsOverride', width=width, height=900,

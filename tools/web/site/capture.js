@@ -1,4 +1,4 @@
-/* capture.js - an audio worklet that sends the first channel of what it hears, in blocks. */
+/* capture.js - an audio worklet that sends the first channel of its input, in blocks. */
 const BLOCK = 4096;
 
 class Capture extends AudioWorkletProcessor {

@@ -1,5 +1,5 @@
 /*
- * engine.js - a model in a worker of its own, which the page asks by messages.
+ * engine.js - a model that runs in a worker of its own, to which the page sends messages.
  *
  * The compiled module and the bytes of models are kept here, so that a worker that was stopped is
  * replaced without another request.
@@ -8,7 +8,7 @@
 let compiled = null;
 const files = new Map();
 
-/* Returns the bytes of a file, and tells `progress` the share that has arrived. */
+/* Returns the bytes of a file, and calls `progress` with the share that has arrived. */
 async function load(url, progress) {
   let response;
   try {
@@ -29,7 +29,7 @@ async function load(url, progress) {
   return new Uint8Array(await new Blob(parts).arrayBuffer());
 }
 
-/* Keeps what a promise will give, unless it fails. */
+/* Keeps the promise of a value, and forgets it if it fails, so that it is made again. */
 function kept(map, key, make) {
   if (!map.has(key)) {
     const promise = make();
@@ -59,7 +59,7 @@ export class Engine {
     this.next = 0;
   }
 
-  /* Loads what is missing; resolves when the model can be asked. */
+  /* Loads what is not loaded yet; resolves when the model can run. */
   async start(progress) {
     this.started ??= this.#begin(progress);
     try {
@@ -79,7 +79,7 @@ export class Engine {
     return this.#send('open', [code, bytes]);
   }
 
-  /* Calls a function of the worker. `part` receives what it tells while it runs. */
+  /* Calls a function of the worker. `part` receives what it reports while it runs. */
   async ask(name, args, part) {
     await this.start();
     return this.#send(name, args, part);
@@ -112,7 +112,7 @@ export class Engine {
     for (const call of calls) call.reject(new Error(`The engine has stopped: ${message}`));
   }
 
-  /* Ends the worker, and with it the call that runs, which is never answered. */
+  /* Ends the worker, and with it a call that runs, whose promise never resolves. */
   stop() {
     this.worker?.terminate();
     this.worker = this.started = null;

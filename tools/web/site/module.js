@@ -1,13 +1,13 @@
 /*
- * module.js - the functions of mega_web.h with JavaScript's values, and those of page.h. Memory that
- * is given to a call is freed after it.
+ * module.js - the functions of mega_web.h for values of JavaScript, and those of page.h, which the
+ * module calls. Memory that is made for a call is freed after it.
  */
 import {Picture} from './picture.js';
 
 const ENOSYS = 52;
 
-/* What wasi-libc asks of a system. There are no files, a failed assertion is all that writes, and
- * the environment is empty. */
+/* The functions that wasi-libc imports from a system. There are no files, only a failed assertion
+ * writes anything, and the environment is empty. */
 function system(code, memory) {
   const known = {
     clock_time_get(clock, precision, out) {
@@ -34,7 +34,7 @@ export class Module {
     await module.#begin(code);
     const at = module.#put(bytes);
     module.model = module.exports.web_open(at, bytes.length);
-    if (!module.model) throw new Error('There is no memory for the model.');
+    if (!module.model) throw new Error('There is not enough memory for the model.');
     const error = module.#text(module.exports.web_error(module.model));
     if (error) {
       module.exports.web_close(module.model);
@@ -43,7 +43,7 @@ export class Module {
     return module;
   }
 
-  /* Receives what a call tells while it runs; whoever calls replaces it. */
+  /* Receives what a call reports while it runs; the caller replaces it. */
   tell() {}
 
   async #begin(code) {
@@ -78,13 +78,13 @@ export class Module {
   /* Copies a typed array into the module's memory, and returns its address there. */
   #put(array) {
     const at = this.exports.web_alloc(array.byteLength);
-    if (!at) throw new Error('There is no memory for the input.');
+    if (!at) throw new Error('There is not enough memory for the input.');
     new Uint8Array(this.exports.memory.buffer, at, array.byteLength)
       .set(new Uint8Array(array.buffer, array.byteOffset, array.byteLength));
     return at;
   }
 
-  /* Calls name(model, array, ...more) and throws the sentence of an error. */
+  /* Calls name(model, array, ...more), and throws an error with its sentence if that fails. */
   #call(name, array, ...more) {
     this.labels = [];
     this.made = '';

@@ -13,7 +13,7 @@ function make(tag, properties, ...children) {
   return element;
 }
 
-/* A section of the page with a model. */
+/* A section of the page, with its model. */
 class Part {
   constructor(id, model) {
     this.section = document.getElementById(id);
@@ -30,7 +30,7 @@ class Part {
     this.state.textContent = text;
   }
 
-  /* Does some work, and shows the sentence of its error. Returns whether there was none. */
+  /* Does some work, and shows its error if it fails. Returns whether it succeeded. */
   async attempt(work) {
     try {
       await work();
@@ -42,7 +42,7 @@ class Part {
     }
   }
 
-  /* Loads the model if that was not done. */
+  /* Loads the model unless it is loaded. */
   async ready() {
     const model = this.engine.model;
     const {rate} = await this.engine.start(
@@ -51,7 +51,7 @@ class Part {
     this.say('');
   }
 
-  /* Takes files from the input, or dropped on the section. */
+  /* Calls `take` with a file that is chosen in the input or dropped on the section. */
   onFile(take) {
     const input = this.find('input[type=file]'), drop = this.find('.drop');
     input.onchange = () => input.files[0] && take(input.files[0]);
@@ -68,7 +68,7 @@ class Part {
     };
   }
 
-  /* The button that draws what explain shows. `input` returns the call's name and arguments. */
+  /* Makes the button draw the picture of explain. `input` returns the call's name and arguments. */
   explains(input) {
     const button = this.find('.explain'), figure = this.find('figure');
     button.onclick = () => this.attempt(async () => {
@@ -91,7 +91,7 @@ class Part {
     });
   }
 
-  /* Shows that there is something new to explain, or nothing. */
+  /* Enables the button if there is something to explain, and hides the last picture. */
   offer(explainable) {
     this.find('.explain').disabled = !explainable;
     this.find('figure').hidden = true;
@@ -101,7 +101,7 @@ class Part {
 
 /* ---- Sound ------------------------------------------------------------------------------------ */
 
-const MOST_KEPT = 60; /* seconds of what the microphone heard */
+const MOST_KEPT = 60; /* seconds of the microphone's sound that are kept */
 
 class SoundPart extends Part {
   constructor() {
@@ -124,7 +124,7 @@ class SoundPart extends Part {
     this.offer(false);
   }
 
-  /* Takes what the worker tells of a recording. */
+  /* Takes what the worker reports about a recording. */
   take(part) {
     if (part.columns) this.view.add(part);
     if (part.warning) this.say(part.warning);
@@ -209,7 +209,7 @@ class SoundPart extends Part {
     this.attempt(() => this.engine.ask('hear', [samples, rate], part => this.take(part)));
   }
 
-  /* Keeps what explain draws: the last word that was heard, or the beginning. */
+  /* Keeps one second for explain: the last word that was heard, or the beginning. */
   keep(samples, rate) {
     const last = this.view.events.at(-1);
     const from = last ? Math.max(0, Math.round(last.start * rate) - this.dropped) : 0;
@@ -280,7 +280,7 @@ class TranslatePart extends Part {
     this.explains(() => ['explainTranslation', [this.source.value.split('\n').find(line => line)]]);
   }
 
-  /* Goes on with a model, whose name ends with its two languages. */
+  /* Changes to another model, whose name ends with its two languages. */
   turn(model) {
     if (!this.engines.has(model)) this.engines.set(model, new Engine(model));
     this.engine = this.engines.get(model);
@@ -290,10 +290,10 @@ class TranslatePart extends Part {
     this.translate();
   }
 
-  /* What a translation is of: the model's name and the text. */
+  /* Identifies a translation by the model's name and the text. */
   get asked() { return `${this.engine.model}\n${this.source.value}`; }
 
-  /* Translates what stands there now. Text that is typed meanwhile is translated next, once. */
+  /* Translates the current text. Text that is typed meanwhile is translated next, once. */
   async translate() {
     if (this.busy) return;
     this.busy = true;
@@ -347,7 +347,7 @@ class PlayPart extends Part {
     this.end();
   }
 
-  /* A call cannot be interrupted, so its worker is; the next one needs no loading. */
+  /* A call cannot be interrupted, so its worker is ended; the next one needs no loading. */
   end(sentence) {
     if (sentence) {
       this.engine.stop();

@@ -1,6 +1,6 @@
 /*
- * picture.js - a picture of explain on a canvas: the functions of tools/run/pictures/surface.h, whose
- * first argument, the surface, is not needed here.
+ * picture.js - draws a picture of explain on a canvas, by the functions of
+ * tools/run/pictures/surface.h. Their first argument, the surface, is not needed here.
  */
 
 const DETAIL = 2; /* pixels of the canvas per unit of length */
@@ -91,7 +91,7 @@ export class Picture {
     this.context.drawImage(part, x, y, scale * width, scale * height);
   }
 
-  /* Returns the picture that was drawn, with its texts. */
+  /* Returns the picture that was drawn, and its texts. */
   take() {
     return {image: this.canvas.transferToImageBitmap(), title: this.title, words: this.words};
   }

@@ -1,18 +1,18 @@
 /*
- * sound.js - samples of the microphone, and of recordings that the browser decodes.
+ * sound.js - gets samples from the microphone, and from recordings that the browser decodes.
  */
 
 const REASONS = {
   NotAllowedError: 'it was not allowed',
   NotFoundError: 'there is none',
-  NotReadableError: 'another program has it',
+  NotReadableError: 'another program uses it',
 };
 
 /* Listens until stop() is called. `take` receives blocks of samples and their rate. */
 export class Microphone {
   async start(take) {
     if (!navigator.mediaDevices)
-      throw new Error('A page may use the microphone only if it comes by https or from this machine.');
+      throw new Error('A page can use the microphone only if it comes by https or from this machine.');
     try {
       this.stream = await navigator.mediaDevices.getUserMedia(
         {audio: {echoCancellation: false, noiseSuppression: false, autoGainControl: false}});
@@ -31,8 +31,8 @@ export class Microphone {
   }
 
   /*
-   * Nothing is taken after this was called. The context is kept, so that listening again loads
-   * nothing.
+   * After this call `take` receives nothing more. The context is kept, so that listening again
+   * loads nothing.
    */
   async stop() {
     if (this.capture) this.capture.port.onmessage = null;
@@ -43,7 +43,7 @@ export class Microphone {
   }
 }
 
-/* Returns the samples of a recording at that rate, the mean of its channels. */
+/* Returns the samples of a recording at that rate, with its channels averaged. */
 export async function decodeRecording(file, rate) {
   let buffer;
   try {

@@ -1,8 +1,8 @@
 /*
- * spectrogram.js - draws a spectrogram, and the events that were heard over it.
+ * spectrogram.js - draws a spectrogram, and over it the events that were heard.
  */
 
-const LIVE = 10; /* seconds that are shown of what is being heard */
+const LIVE = 10; /* the last seconds, which are shown while the page listens */
 
 export class Spectrogram {
   constructor(canvas) {
@@ -28,7 +28,7 @@ export class Spectrogram {
     this.draw();
   }
 
-  /* An event that goes on replaces the one that has begun. */
+  /* Adds an event, which replaces its earlier form if it had begun and not ended. */
   mark(event) {
     const known = this.events.findIndex(item => item.name === event.name && !item.ends);
     if (known >= 0) this.events[known] = event;
@@ -36,13 +36,13 @@ export class Spectrogram {
     this.draw();
   }
 
-  /* Shows all of it instead of the last seconds. */
+  /* Shows the whole recording instead of the last seconds. */
   finish() {
     this.whole = true;
     this.draw();
   }
 
-  /* The first second that is shown, and how many are. */
+  /* Returns [the first second that is shown, the number of seconds]. */
   span() {
     const length = this.columns.length / this.rows / this.perSecond;
     return this.whole ? [0, Math.max(length, .5)] : [Math.max(0, length - LIVE), LIVE];
@@ -70,7 +70,7 @@ export class Spectrogram {
     this.drawEvents(context, style, scale, second => (second - from) / seconds * width);
   }
 
-  /* Words in rows, so that neighbours do not hide each other. */
+  /* Writes words into several rows, so that neighbours do not hide each other. */
   drawEvents(context, style, scale, place) {
     const size = 14 * scale, ends = [];
     const accent = style.getPropertyValue('--accent'), ink = style.getPropertyValue('--accent-ink');

@@ -1,19 +1,19 @@
 /*
  * worker.js - runs one model (mega_web.h) for engine.js. A message {id, name, args} is answered by
- * {id, result} or {id, error}, with `stopped` if the module cannot be used any more; while it runs,
- * {id, part} tells what the module tells.
+ * {id, result} or {id, error}, with `stopped` if the module cannot be used any more. While a call
+ * runs, messages {id, part} pass on what the module reports.
  */
 import {Module} from './module.js';
 
 let model = null;
 
-const ROWS = 128;      /* of the spectrogram */
-const HIGHEST = 8000;  /* Hz, at its top */
-const COLUMNS = 50;    /* a second */
-const DECIBELS = 70;   /* from white to black */
-let sound = null;      /* samples of which no column was made yet */
+const ROWS = 128;      /* rows of the spectrogram */
+const HIGHEST = 8000;  /* frequency of its top row, in Hz */
+const COLUMNS = 50;    /* columns a second */
+const DECIBELS = 70;   /* difference of white and black */
+let sound = null;      /* samples that are not in a column yet */
 
-/* Makes columns of the spectrogram, [ROWS] each, as far as there are samples. */
+/* Makes as many columns of the spectrogram, [ROWS] each, as there are samples for. */
 function columnsOf(samples, rate) {
   const n = rate > 24000 ? 1024 : 512, hop = Math.round(rate / COLUMNS);
   const all = new Float32Array((sound?.length ?? 0) + samples.length);
@@ -39,7 +39,7 @@ const calls = {
     model = await Module.open(code, bytes);
     return {rate: model.rate()};
   },
-  /* Hears samples, and tells {columns} of the spectrogram and each {event}. */
+  /* Classifies samples, and reports {columns} of the spectrogram and each {event}. */
   hear(samples, rate) {
     model.tell({columns: columnsOf(samples, rate), rows: ROWS, perSecond: COLUMNS});
     model.hear(samples, rate);
@@ -58,7 +58,7 @@ const calls = {
   explainReading: text => model.explainReading(text),
 };
 
-/* Messages are taken in order; opening is the only one that waits. */
+/* Messages are answered in order; opening is the only one that waits. */
 let last = Promise.resolve();
 onmessage = event => {
   const {id, name, args} = event.data;
