@@ -1,12 +1,15 @@
 #!/usr/bin/python3
 """Writes a checkpoint as torch.save does, without PyTorch: checkpoint.py OUT EXPRESSION [PROTOCOL]
 
-EXPRESSION is what is stored. In it, `sd` is the state dict of the fixture unit_statedict and `args`
-its arguments; tensor(type, shape) makes another one ("Float", "ComplexFloat", ...), untyped(name,
-shape) one of a type that has no storage of its own; spoil(name, index, value) is `sd` with another
-value in a tensor; prefixed(prefix) is `sd` with other names; load(path) is what another checkpoint
-holds, without(path, end...) that of one of S4 with fewer tensors. Modules of PyTorch and OmegaConf
-that pickles name are empty ones of ours.
+The checkpoint stores the value of EXPRESSION, which may use
+    sd, args                    the state dict of the fixture unit_statedict, and its arguments
+    tensor(type, shape)         another tensor ("Float", "ComplexFloat", ...)
+    untyped(name, shape)        a tensor of a type that has no storage of its own
+    spoil(name, index, value)   `sd` with another value in a tensor
+    prefixed(prefix)            `sd` with a prefix before all names
+    load(path)                  the content of another checkpoint
+    without(path, end...)       the content of a checkpoint of S4, without some tensors
+Modules of PyTorch and OmegaConf that pickles name are replaced by empty ones.
 """
 import argparse
 import collections
@@ -29,7 +32,7 @@ FIXTURE = os.path.join(os.path.dirname(os.path.abspath(__file__)), '../fixtures/
 
 
 class Name:
-    """A class or function of a module that is not there."""
+    """A class or function of a module that is not installed."""
 
     def __init__(self, module, name):
         self.__module__, self.__name__ = module, name
@@ -39,7 +42,7 @@ class Name:
 
 
 class Call:
-    """What calling a name gives, with the state that it has got."""
+    """The result of calling a name, and the state that the pickle gives it."""
 
     def __init__(self, function, args, state=None, items=None):
         self.function, self.args, self.state, self.items = function, args, state, items
@@ -83,7 +86,7 @@ class Reader(pickle.Unpickler):
         return self.storages[pid[2]]
 
 
-class Writer(pickle._Pickler):  # the one in C wants functions that are there
+class Writer(pickle._Pickler):  # the pickler in C insists on functions that exist
     dispatch = dict(pickle._Pickler.dispatch)
 
     def save_name(self, name):
@@ -129,7 +132,7 @@ def untyped(name, shape):
 
 
 def omega(value):
-    """What OmegaConf makes of a tree of dicts and lists."""
+    """The objects that OmegaConf makes of a tree of dicts and lists."""
     meta = Call(name_of('omegaconf.base', 'ContainerMetadata'), (), {'object_type': dict})
     if isinstance(value, dict):
         content = {key: omega(inner) for key, inner in value.items()}
@@ -142,12 +145,12 @@ def omega(value):
 
 
 def compiled(inner):
-    """What torch.compile makes of a module."""
+    """The object that torch.compile makes of a module."""
     return Call(name_of('torch._dynamo.eval_frame', 'OptimizedModule'), (inner, 'a context'))
 
 
 def module(state, name='', wrap=lambda inner: inner):
-    """What saving a module as a whole makes of its state dict; wrap wraps it and its parts."""
+    """The object of a module that is saved as a whole; wrap is applied to it and its parts."""
     own = {key: value for key, value in state.items() if '.' not in key}
     parts = dict.fromkeys(key.split('.', 1)[0] for key in state if '.' in key)
     for part in parts:
@@ -166,7 +169,7 @@ class Colour(enum.Enum):
 
 
 def load(path):
-    """What a checkpoint holds."""
+    """The content of a checkpoint."""
     with zipfile.ZipFile(path) as archive:
         name = [entry for entry in archive.namelist() if entry.endswith('data.pkl')][0]
         with archive.open(name) as file:
@@ -174,7 +177,7 @@ def load(path):
 
 
 def without(path, *ends):
-    """A checkpoint of S4 without the tensors whose names have one of these ends."""
+    """The content of a checkpoint of S4 without the tensors whose names end in one of `ends`."""
     whole = load(path)
     whole['state_dict'] = {key: value for key, value in whole['state_dict'].items()
                            if not key.endswith(ends)}
@@ -182,7 +185,7 @@ def without(path, *ends):
 
 
 def fixture():
-    """State dict and arguments."""
+    """The state dict and the arguments of the fixture unit_statedict."""
     sd = load(os.path.join(FIXTURE, 'model_state.pt'))
     with open(os.path.join(FIXTURE, 'meta.json'), encoding='utf-8') as file:
         return sd, json.load(file)['args']
@@ -197,7 +200,7 @@ def pickled(value, protocol=2):
 
 
 def dump(expression, protocol=2):
-    """The pickle of what the expression says, and its storages."""
+    """The pickle of the expression's value, and the storages of its tensors."""
     sd, args = fixture()
 
     def spoil(name, index, value):
@@ -211,7 +214,7 @@ def dump(expression, protocol=2):
 
 
 def save(out, content, storages):
-    """Writes what pickled() or dump() gave as a file."""
+    """Writes the result of pickled() or dump() as a file."""
     with zipfile.ZipFile(out, 'w') as archive:
         archive.writestr('archive/data.pkl', content)
         archive.writestr('archive/version', '3\n')

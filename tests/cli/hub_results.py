@@ -1,8 +1,8 @@
 #!/usr/bin/python3
-"""Compares what mega-run prints as JSON with results.json of a model folder: hub_results.py FIXTURE MODEL
+"""Compares the JSON of mega-run with results.json of a model folder: hub_results.py FIXTURE MODEL
 
-results.json holds what the pipelines of the Hugging Face library return. Scores may differ by
-rounding; a "word" that the library has damaged (it holds U+FFFD) is not compared."""
+results.json has the results of the Hugging Face library's pipelines. Scores may differ by rounding;
+a "word" that the library has damaged (it contains U+FFFD) is not compared."""
 import json
 import pathlib
 import subprocess
@@ -13,7 +13,7 @@ OPTIONS = {'top_k': '--top', 'max_answer_len': '--max-answer', 'max_seq_len': '-
 
 
 def command(case):
-    """The arguments of mega-run for a case of results.json, and what is expected of it."""
+    """The arguments of mega-run for a case of results.json, and the expected result."""
     if 'choices' in case:
         return ['choose', case['prompt'], *case['choices']], case['scores']
     if 'question' in case:

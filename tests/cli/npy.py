@@ -1,4 +1,4 @@
-"""Arrays of NumPy in files, without NumPy: read(path) gives shape and values, write(path, values)."""
+"""Reads and writes files of arrays without NumPy: read(path) returns shape and values."""
 import ast
 import struct
 
@@ -14,7 +14,7 @@ def read(path):
 
 
 def write(path, values, shape=None):
-    """Integers as int64, other numbers as float32."""
+    """Writes integers as int64, other numbers as float32."""
     kind, name = ('q', '<i8') if all(isinstance(v, int) for v in values) else ('f', '<f4')
     header = str({'descr': name, 'fortran_order': False, 'shape': tuple(shape or (len(values),))})
     header = header.encode() + b' ' * (117 - len(header)) + b'\n'

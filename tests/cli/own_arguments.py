@@ -1,9 +1,9 @@
 #!/usr/bin/python3
-"""Arguments of tools/train's checkpoints that the originals lack: own_arguments.py FIXTURES
+"""Tests arguments of tools/train's checkpoints that the originals lack: own_arguments.py FIXTURES
 
-How long a text may be, that pictures of any size are stretched, and frames of sound for the
-Transformer and for S4. Each is compared with the same model asked in another way. Prints a line for
-each.
+They limit the length of texts, let pictures of any size be stretched, and give the Transformer and
+S4 frames of sound. Each result is compared with that of the same model for prepared inputs. Prints
+a line for each.
 """
 import json
 import os
@@ -121,7 +121,7 @@ def frames():
     args = transformer(0, column)
     convert('xfm.pt', args | {'input_type': 'audio'})
     expected = forward(signal[::2])
-    # frames of four samples, two of them the own ones, of which only the first counts
+    # Frames have four samples and begin every two; all weights but those of the second are zero.
     args = transformer(4, [value if place == 1 else 0.0 for value in column for place in range(4)])
     print('transformer without frame_hop:', convert('xfm.pt', args))
     for wrong in (-2, 3, 6, 'two'):

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Checks a picture that mega-run drew: picture.py FILE [WORD...]
 
-A PNG: signature, checksums, as many pixels as its header says, not all of one colour. An SVG:
-well-formed XML with a size, shapes, and the words among its title and description; no letter of the
-other kind of picture can be looked for. Prints the kind and "ok", or what is wrong.
+A PNG must have signature, checksums, and as many pixels as its header says, not all of one colour.
+An SVG must be well-formed XML with a size, shapes, and the words in its title or description; in a
+PNG words cannot be looked for. Prints the kind and "ok", or what is wrong.
 """
 import re
 import struct

@@ -1,8 +1,8 @@
 #!/usr/bin/python3
-"""Pictures and sound through models of S4, against values prepared here: s4_inputs.py GRAY COLOUR
+"""Compares pictures and sound in models of S4 with values prepared here: s4_inputs.py GRAY COLOUR
 
-The two are checkpoints whose positions are one value and three. For each data set, their arguments get
-its section, a random picture or recording is classified, and the same model is given the values that
+The two are checkpoints with one value and with three at a position. For each data set, their
+arguments get its section, a random picture or recording is classified, and so are the values that
 the data set's loader would make of it. Prints a line for each.
 """
 import json

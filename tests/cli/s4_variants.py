@@ -2,7 +2,7 @@
 """Converts and runs the models of tests/fixtures/s4_variants: s4_variants.py FOLDER
 
 Compares their logits with those of tests/oracles/s4.py: of whole inputs, at rate 2 and, where the
-model does not look ahead, in pieces. Prints a line a model.
+model does not look ahead, in pieces. Prints a line for each model.
 """
 import json
 import os

@@ -1,11 +1,11 @@
-"""Our checkpoint readers against Python's zipfile and torch.load on damaged files.
+"""Compares our checkpoint readers with Python's zipfile and torch.load on damaged files.
 
     checkpoints.py DUMP COPIES FILE...     DUMP: build/oracles/checkpoint_dump
 
-Of every file COPIES damaged copies are made: bytes changed anywhere, the end cut off, or bytes of
-the pickle changed and the archive made sound again around it. What we accept must be accepted by
-zipfile and by torch.load(weights_only=True), with the same tensors. What only we refuse is counted.
-Needs torch, so it is not part of make test.
+Of every file COPIES damaged copies are made: some bytes are changed, the end is cut off, or bytes
+of the pickle are changed and the archive is made sound again around it. A file that we accept must
+be accepted by zipfile and by torch.load(weights_only=True), with the same tensors. Files that only
+we refuse are counted. It needs torch, so it is not part of make test.
 """
 import argparse
 import collections
@@ -21,7 +21,7 @@ import zlib
 import torch
 
 PATH = tempfile.mkdtemp() + '/damaged.pt'
-# What torch.load refuses for the sake of its own list of names and opcodes, not as corrupt.
+# torch.load refuses files with these words for its own lists of names and opcodes, not as corrupt.
 POLICY = ('Unsupported global', 'Unsupported class', 'Unsupported operand',
           'device() received an invalid combination', 'Invalid device string')  # such values mean nothing to us
 torch.serialization.add_safe_globals([argparse.Namespace])
@@ -37,7 +37,7 @@ def change(data, chance, count):
 
 
 def change_pickle(data, chance):
-    """The same archive, stored anew, with bytes of its pickle changed, put in or left out."""
+    """The archive, stored again, with bytes of its pickle changed, inserted or removed."""
     out = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(out, 'w') as new:
         for entry in old.namelist():
@@ -70,7 +70,7 @@ class Ours:
                                         text=True, errors='replace')
 
     def read(self, path):
-        """Tensors, or an error's sentence."""
+        """The tensors of a file, or the sentence of an error."""
         self.process.stdin.write(path + '\n')
         self.process.stdin.flush()
         tensors = {}
@@ -87,7 +87,7 @@ class Ours:
 
 
 def theirs(data):
-    """Tensors of the state dict, as torch.load gives them."""
+    """The tensors of the state dict, as torch.load returns them."""
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
         root = torch.load(io.BytesIO(data), map_location='cpu', weights_only=True)
@@ -105,8 +105,9 @@ def theirs(data):
 
 
 def zip_is_sound(data):
-    """As zipfile sees it, except for tensors: those that are not of the state dict (of an
-    optimizer, say) we never read, and damage of others shows in their values."""
+    """Whether zipfile finds an archive sound. Tensors are left out: we never read those that are
+    not in the state dict (but in an optimizer, say), and damage to others shows in their values.
+    """
     if data[:4] != b'PK\3\4':
         return True
     try:
@@ -124,7 +125,7 @@ def compare(ours, data, count):
     mine = ours.read(PATH)
     try:
         other = theirs(data)
-    except Exception as error:  # torch has many
+    except Exception as error:  # torch raises many kinds
         other = f'{type(error).__name__}: {error}'
     if isinstance(mine, str):
         count['refused by both' if isinstance(other, str) else 'refused by us alone'] += 1

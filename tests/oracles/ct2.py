@@ -1,16 +1,16 @@
 #!/usr/bin/env python3
-"""Random Transformers of fairseq in CTranslate2 against mega-run: ct2.py [LINES [SEED]]
+"""Compares random Transformers in mega-run and in CTranslate2: ct2.py [LINES [SEED]]
 
     pip install torch==2.13.0 numpy ctranslate2             # CPU builds
     MEGA_BUILD=build python3 tests/oracles/ct2.py
 
 It is not part of 'make test'. Each model is written as fairseq's checkpoint with its dictionaries,
-which mega-convert imports, and from the same weights as a model of CTranslate2
-(tools/bench/transformer.py, which says what is compared). Both translate LINES random lines (200)
-greedily and with beam 5. Exits with 1 unless the ids are equal, apart from ties within rounding,
-whose margins are printed. MEGA_BUILD names the folder of the programs (build).
+which mega-convert imports, and with the same weights as a model of CTranslate2
+(tools/bench/transformer.py says what is compared). Both translate LINES random lines (200) greedily
+and with beam 5. It exits with 1 unless the ids are equal, apart from ties within rounding, whose
+margins are printed. MEGA_BUILD names the folder of the programs (build).
 
-The file is not called ctranslate2.py since Python would import it in place of the package.
+The file is not called ctranslate2.py, since Python would import it in place of the package.
 """
 import os
 import pathlib

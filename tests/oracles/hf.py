@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Random MEGA models of the Hugging Face library against mega-run: hf.py [COUNT [SEED]]
+"""Compares random MEGA models in mega-run and in the Hugging Face library: hf.py [COUNT [SEED]]
 
 Needs torch and transformers==4.40.2, the last version that has these models, for instance in a
 virtual environment; it is not part of 'make test'. Each model has a random class and configuration,
@@ -84,7 +84,7 @@ def widen(model, generator):
 
 
 def expected(model, name, ids, types):
-    """What the class gives, and of a bare model also the pooled vector."""
+    """The outputs of the class, with the pooled vector of a bare model."""
     config, length = model.config, len(ids)
     padding = -length % config.chunk_size if config.use_chunking and length > config.chunk_size else 0
     given = dict(input_ids=torch.tensor([ids + padding * [0]]),
@@ -146,7 +146,7 @@ def main():
     first = int(sys.argv[2]) if len(sys.argv) > 2 else 1
     torch.set_num_threads(1)
     transformers.logging.set_verbosity_error()
-    # the library's initialisation fails for norms without weights; widen replaces it anyway
+    # The library's initialisation fails for norms without weights; widen() replaces it anyway.
     transformers.MegaPreTrainedModel._init_weights = lambda *ignored: None
     failed, worst = 0, 0.0
     for number in range(count):

@@ -7,9 +7,9 @@ BUILD has mega-convert and oracles/token_lines (`make build/oracles/token_lines`
 tokenizer.json, such as tests/fixtures/hf_tokenizer. Prints how many texts are equal, and the shortest
 differences; exits with 1 if there is any.
 
-Left out of the variants, because the reference fails or is beside itself there:
-- lstrip and rstrip of tokens that are white space alone: in white space that the one before took, the
-  reference panics on lstrip, and with rstrip it takes quadratic time for places that we leave shorter.
+The variants leave out cases in which the reference fails:
+- lstrip and rstrip of tokens that consist of white space. If the token before has taken that white
+  space, the reference panics on lstrip, and with rstrip takes quadratic time and longer places.
 """
 
 import gzip
@@ -31,7 +31,7 @@ PIECES = list("aAbzZ019.,'\"!?-_ ") + 10 * [' '] + ['  ', '   ', '\n', '\n\n', '
 
 
 def character(draw):
-    """Any code point but the surrogates, those of the first planes more often."""
+    """Any code point but a surrogate; those of the first planes come more often."""
     while True:
         code = draw.randrange(draw.choice([0x80, 0x250, 0x3000, 0x10000, 0x33500, 0x110000]))
         if not 0xd800 <= code < 0xe000:
@@ -75,7 +75,7 @@ def compare(name, build, folder, reference, texts):
 
 
 def plain(folder, scratch, changes=None):
-    """A folder in which tokenizer.json alone counts, and the reference for it."""
+    """A folder that has only tokenizer.json, and the reference for it."""
     value = json.loads((folder / 'tokenizer.json').read_text(encoding='utf-8'))
     value.update(changes or {})
     text = json.dumps(value)
@@ -92,8 +92,8 @@ def lines_of(path):
 
 
 def variant(draw, folder):
-    """Changes of tokenizer.json: added tokens with any flags, a vocabulary that lacks bytes, blanks,
-    post-processors."""
+    """Changes to tokenizer.json: added tokens with any flags, a vocabulary that lacks bytes,
+    blanks, post-processors."""
     value = json.loads((folder / 'tokenizer.json').read_text(encoding='utf-8'))
     model, added = value['model'], value['added_tokens']
     contents = draw.sample(['king', 'the', ' the', 'é', '中文', 'a b', 'Ġx', '<x>', 'x', 'ing', '😀', "'s"], k=4)

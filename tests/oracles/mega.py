@@ -1,17 +1,17 @@
 #!/usr/bin/env python3
-"""Random models of MEGA against a plain form: mega.py [COUNT [SEED]]
+"""Compares random models of MEGA with a plain implementation: mega.py [COUNT [SEED]]
 
     MEGA_BUILD=build python3 tests/oracles/mega.py 200
 
 Draws COUNT (200) classifiers of tokens, of numbers and of pictures, translators and language models
 with everything that a checkpoint of the original may have: any widths, all norms, before or after,
 all functions of attention, both kinds of bias, chunks, truncation, adaptive input and softmax. Each
-is written as a checkpoint, converted, and run by `mega-run forward`, whose logits are compared with
+is written as a checkpoint, converted, and run by `mega-run forward`. Its logits are compared with
 those of the function below, which knows tensors and arguments only, follows MODEL.md and computes in
-double precision. Compared as well are a run in pieces, one thread, the kernels that MEGA_TIERS names
-(generic), matrices of other types, probabilities of several inputs in one run, scores, greedy texts
-and beam searches, which go step by step. Prints the models that differ and exits with 1 if
-there are any. It is not part of 'make test'. Needs NumPy.
+double precision. The script also compares runs in pieces, with one thread, with the kernels that
+MEGA_TIERS names (generic) and with matrices of other types, probabilities of several inputs in one
+run, and what goes step by step: scores, greedy texts and beam searches. It prints the models that
+differ and exits with 1 if there are any. It needs NumPy and is not part of 'make test'.
 """
 import argparse
 import math
@@ -30,18 +30,18 @@ ACTIVATIONS = dict(plain.ACTIVATIONS, tanh=np.tanh, sigmoid=lambda x: 1 / (1 + n
 ACTIVATIONS['swish'] = silu = ACTIVATIONS['silu']
 sigmoid = ACTIVATIONS['sigmoid']
 ATTENTIONS = ('softmax', 'relu2', 'laplace')
-WILD = 1e4  # numbers of models with larger states are mostly rounding
+WILD = 1e4  # models with larger states are not compared, since rounding dominates
 NORMS = ('layernorm', 'scalenorm', 'rmsnorm', 'batchnorm', 'syncbatchnorm')
 
 # ---- The function -----------------------------------------------------------------------------
 
 
 class Model(plain.Decoder):
-    """What all have: layers, with their parts in the order of MODEL.md."""
+    """The layers, which all models have; their parts are in the order of MODEL.md."""
 
     swapped = False  # the image model's names of alpha and delta, and its look-ahead from t + 1
     truncated = True
-    largest = 0.0  # of all states
+    largest = 0.0  # largest value of all states
 
     def kernels(self, name, length):
         t, truncation = self.t, self.args.get('truncation_length') or 0
@@ -81,7 +81,7 @@ class Model(plain.Decoder):
         return y * t[name + 'weight'] + t.get(name + 'bias', 0)
 
     def bias(self, name, rows, columns):
-        """[rows][columns] of the relative position bias."""
+        """The relative position bias [rows][columns]."""
         t = self.t
         i, j = np.arange(rows)[:, None], np.arange(columns)[None]
         if name + 'rel_pos_bias' in t:
@@ -288,7 +288,7 @@ class Draw(plain.Draw):
             self.linear(at + 'v_proj', h, width)
             self.linear(at + 'mx_proj', 2 * width + z + h, width)
             self.linear(at + 'h_proj', width, h)
-            if self.args.get('attention_activation_fn') != 'softmax':  # its weights add up to much
+            if self.args.get('attention_activation_fn') != 'softmax':  # weights can add up to much
                 self.t[at + 'h_proj.weight'] *= np.float32(0.1)
             self.t[at + 'gamma'] = self.values(2, z, scale=1)
             self.t[at + 'beta'] = self.values(2, z, scale=0.5)
@@ -438,7 +438,7 @@ def compare(folder, out, expected):
 
 
 def check_forms(draw, model, files, expected, folder):
-    """The same numbers from one thread, other kernels and pieces."""
+    """Compares one thread, other kernels and pieces."""
     failed = forward(folder, files, 'one-thread.npy', '-t', '1')
     if failed:
         return failed
@@ -455,7 +455,7 @@ def check_forms(draw, model, files, expected, folder):
 
 
 def check_chunks(draw, form, files, inputs, folder):
-    """A decoder with a rotary bias takes any chunk."""
+    """Compares another chunk, which a decoder with a rotary bias can have."""
     if not draw.rotary:
         return None
     chunk = form.args['decoder_chunk_size'] = draw.one_of(0, draw.number(1, 40))
@@ -465,7 +465,7 @@ def check_chunks(draw, form, files, inputs, folder):
 
 
 def check_types(draw, files, expected, folder):
-    """Smaller types change the numbers, but not much."""
+    """Compares smaller types of weights, which change the numbers a little."""
     kind, most = draw.one_of(('f16', 0.05), ('bf16', 0.3), ('int8', 0.3), ('int4', 1.5))
     fault = plain.run(plain.BUILD / 'mega-convert', '-q', '--force', '--dtype', kind, '-o',
                       folder / 'small.mega', folder / 'model.mega')
@@ -480,7 +480,7 @@ def check_types(draw, files, expected, folder):
 
 
 def check_classified(draw, form, inputs, folder):
-    """The probabilities of several texts, which a session may run as one batch."""
+    """Compares the probabilities of several texts, which a session may run as one batch."""
     texts = [[int(x) for x in inputs[0][:draw.number(1, len(inputs[0]))]] for _ in range(3)]
     (folder / 'texts').write_text('\n'.join(' '.join(map(str, ids)) for ids in texts) + '\n')
     classes = len(form.t['sentence_projection_layer.weight'])
@@ -497,7 +497,7 @@ def check_classified(draw, form, inputs, folder):
 
 
 def check_generated(form, prompt, folder):
-    """The most probable tokens behind a text; <pad> is never chosen."""
+    """Compares the most probable tokens after a text; <pad> is never chosen."""
     ids = [plain.END, *prompt]
     for _ in range(6):
         scores = form.logits(np.array(ids))[-1]
@@ -554,7 +554,7 @@ def check_beam(draw, form, source, folder):
 
 
 def check(draw, model, inputs, folder):
-    """A sentence about what differs, or None."""
+    """Returns a sentence about what differs, or None."""
     failed = plain.convert(draw.t, draw.args, folder)
     if failed:
         return failed
@@ -574,7 +574,7 @@ def check(draw, model, inputs, folder):
         return fault
     if model is Classifier and len(inputs) == 1 and inputs[0].dtype.kind == 'i':
         return check_classified(draw, form, inputs, folder)
-    form.truncated = False  # the steps are those of the original
+    form.truncated = False  # as in the steps of the original
     if model is Translator:
         return (plain.check_greedy(form, inputs[0], folder)
                 or check_beam(draw, form, inputs[0], folder))

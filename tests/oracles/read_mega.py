@@ -1,10 +1,10 @@
-"""A second reader of .mega, written from formats/mega/MEGA-FORMAT.md alone, to hold against the first.
+"""A second reader of .mega, written from formats/mega/MEGA-FORMAT.md alone, to compare with ours.
 
-    read_mega.py FILE                    prints what is in it, as mega_dump does
+    read_mega.py FILE                    prints the content of a file, as mega_dump does
     read_mega.py --compare DUMP FILE...  runs DUMP (mega_dump) on each file; both must agree
-    read_mega.py --damage DUMP N FILE... both on N damaged copies of each: accepted by both or none
+    read_mega.py --damage DUMP N FILE... reads N damaged copies of each, which both or none accept
 
-The standard library is all it needs.
+It needs the standard library only.
 """
 import math
 import os
@@ -147,7 +147,7 @@ def row_items(dtype, columns):
 
 
 def read_panels(data, dtype, rows, columns):
-    """Row-major items of a matrix in panels; the rows that fill up the last one must be zero."""
+    """The row-major items of a matrix in panels; rows that fill up the last panel must be zero."""
     item, items = ITEM_SIZE[dtype], row_items(dtype, columns)
     out = [bytearray(items * item) for _ in range(align(rows, PANEL))]
     at = 0
@@ -226,7 +226,7 @@ class Index:
 
 
 def read_mega(data):
-    """Lines that describe the file; Bad when it is not to be accepted."""
+    """The lines that describe a file; raises Bad if it must not be accepted."""
     need(data[:8] == b'\x89MEGA\n\r\n' and len(data) >= 64, 'magic')
     version, flags, size, meta_size, index_offset, index_size, meta_crc, index_crc, count, crc = \
         struct.unpack('<IIQQQQIIII', data[8:64])
@@ -255,7 +255,7 @@ def dump(program, path):
 
 
 def mend(data):
-    """Puts the checksums of header, metadata and index right after a change."""
+    """Corrects the checksums of header, metadata and index after a change."""
     meta_size, index_offset, index_size = struct.unpack_from('<QQQ', data, 24)
     struct.pack_into('<Q', data, 16, len(data))
     if 64 + meta_size <= len(data) and index_offset + index_size <= len(data):
@@ -265,7 +265,7 @@ def mend(data):
 
 
 def damage(data, chance):
-    """One to three bytes changed, or the end cut off or made longer; checksums mended or not."""
+    """Changes one to three bytes, or cuts or extends the end; may correct the checksums."""
     data = bytearray(data)
     index_end = sum(struct.unpack_from('<QQ', data, 32))
     kind = chance.randrange(8)

@@ -1,10 +1,11 @@
 #!/usr/bin/python3
 """Random models of S4 in every form, and what they compute: s4.py FOLDER
 
-Writes each variant as a checkpoint with its arguments and inputs, and logits in double precision from
-the function below. It knows the checkpoint's tensors and arguments only: matrices of all 2 N states,
-their powers and inverses, and convolutions term by term. tests/fixtures/s4_variants was written so,
-and the case s4-variants compares with it; s4_sweep.py draws others. Needs NumPy.
+Writes each variant as a checkpoint with its arguments and inputs, and the logits that the function
+below computes in double precision. It knows the checkpoint's tensors and arguments only, and uses
+matrices of all 2 N states, their powers and inverses, and convolutions term by term.
+tests/fixtures/s4_variants was written so, and the case s4-variants compares with it; s4_sweep.py
+draws others. It needs NumPy.
 """
 import json
 import os
@@ -19,7 +20,7 @@ import checkpoint
 
 
 def erf(x):
-    """To 1e-7, by its series or asymptotically 1."""
+    """erf to 1e-7, by its series, or 1 for large arguments."""
     out, term = np.zeros_like(x), np.clip(x, -5, 5)
     square = term * term
     for n in range(90):
@@ -61,7 +62,7 @@ def pair(tensor):
 
 
 def spaces(t, a, release):
-    """lambda, B, C, P, Q and dt of every feature, [H, ...], and the length."""
+    """(lambda, B, C, P, Q, dt of every feature, each [H, ...], and the length)"""
     layer = a['layer']
     if release == 4:
         dt = t['inv_dt']
@@ -170,7 +171,7 @@ def linear(t, name, x):
 
 
 def convolve(k, d, u):
-    """[c, L, H] of u [L, H]."""
+    """The convolutions [c, L, H] of u [L, H] with k."""
     channels, length = len(d), len(u)
     out = d[:, None] * u
     for t in range(length):
@@ -511,7 +512,7 @@ def cases(t, v, rng):
 
 
 def config_of(v):
-    """What --config must say, since a checkpoint of the example script does not."""
+    """The arguments for --config, which a checkpoint of the example script lacks."""
     if not v['example']:
         return {}
     return dict(prenorm=v['args'].get('prenorm', False), layer_args=v['args']['layer'])

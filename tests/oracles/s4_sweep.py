@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Random forms of S4 against a plain one: s4_sweep.py [COUNT [SEED]]
+"""Compares random forms of S4 with a plain implementation: s4_sweep.py [COUNT [SEED]]
 
     MEGA_BUILD=build python3 tests/oracles/s4_sweep.py 200
 
@@ -27,7 +27,7 @@ GATED = ['glu', 'glu'] + ['glu-' + name for name in FUNCTIONS]
 
 
 class Draw:
-    """A random variant of s4.py, as its arguments."""
+    """A random variant of s4.py, in the form of its arguments."""
 
     def __init__(self, rng):
         self.rng, self.layer = rng, {}
@@ -39,13 +39,13 @@ class Draw:
         return values[self.rng.integers(len(values))]
 
     def option(self, name, *values):
-        """Leaves an option of the layer out, or sets it."""
+        """Sets an option of the layer, or leaves it out."""
         if self.chance():
             self.layer[name] = self.one_of(*values)
         return self.layer.get(name)
 
     def system(self, release, out):
-        """What the states are, of the releases that have a choice."""
+        """Chooses the system of states, in releases that have a choice."""
         layer, special = self.layer, {}
         out['rank'] = rank = self.one_of(0, 1, 1, 2)
         if not rank:
@@ -77,7 +77,7 @@ class Draw:
         out['tensors'] = special
 
     def output(self, release, out):
-        """What comes behind the convolution."""
+        """Chooses what follows the convolution."""
         layer = self.layer
         self.option('activation', *FUNCTIONS)
         if release in (2, 3):
@@ -97,7 +97,7 @@ class Draw:
                 layer['hyper_act'] = self.one_of(*FUNCTIONS)
 
     def around(self, out, example):
-        """Encoder, norms and decoder."""
+        """Chooses encoder, norms and decoder."""
         out['norm'] = 'layer' if example else self.one_of('batch', 'layer', 'none', 'scalars')
         if out['norm'] == 'scalars':
             out['transposed'] = True

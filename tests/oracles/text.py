@@ -6,12 +6,12 @@ Usage: text.py files TEXT_LINES CODES FILE[.gz] ...   files named *.en* and *.de
 TEXT_LINES is tests/oracles/text_lines.c, built by `make build/oracles/text_lines`.
 Prints how many lines are equal at each step, and the shortest differences.
 
-What differs, all of it in random lines only:
-- The signs of Indic scripts above U+FFFF that sacremoses counts among the letters are tokens of their
-  own here.
-- With merges of version 0.1 and a vocabulary, subword-nmt cuts a last piece that was merged with the end
-  of its word, and writes a last piece of nothing ("a@@ "), which joins two words when it is decoded.
-  Ours stays whole.
+Some random lines differ:
+- sacremoses counts some signs of Indic scripts above U+FFFF among the letters; here they are tokens
+  of their own.
+- With merges of version 0.1 and a vocabulary, subword-nmt cuts a last piece that was merged with the
+  end of its word, and writes an empty last piece ("a@@ "), which joins two words when it is decoded.
+  Here the piece stays whole.
 """
 
 import collections
@@ -35,11 +35,11 @@ NASTY = list("aAbzZsS019..,,'''\"\"!?;:()[]{}<>-–—…«»„“”‘’‚`
 
 
 def steps(language):
-    """Name and function of each step of sacremoses, in order; each takes what the one before gave."""
+    """(name, function) of each step of sacremoses; each takes the result of the one before."""
     tokenise = MosesTokenizer(language).tokenize
     detokenise = MosesDetokenizer(language).detokenize
     return [('normalize', MosesPunctNormalizer(language).normalize),
-            # sacremoses leaves a blank at the end of some lines
+            # sacremoses leaves a blank at the end of some lines.
             ('tokenize', lambda line: ' '.join(tokenise(line, escape=False))),
             ('detokenize', lambda line: detokenise(line.split()))]
 
@@ -82,7 +82,7 @@ def unicode_line(rng):
 
 
 def random_merges(rng, alphabet, old):
-    """A codes file of version 0.2, or one of 0.1."""
+    """The lines of a file of merges of version 0.2, or 0.1 if `old`."""
     corpus = [' '.join(random_word(rng, alphabet, 8) for _ in range(8)) for _ in range(60)]
     codes = io.StringIO()
     with contextlib.redirect_stderr(io.StringIO()):

@@ -1,16 +1,16 @@
 #!/usr/bin/env python3
-"""Random Transformers of fairseq against a plain form: transformer.py [COUNT [SEED]]
+"""Compares random Transformers with a plain implementation: transformer.py [COUNT [SEED]]
 
     MEGA_BUILD=build python3 tests/oracles/transformer.py 200
 
 Draws COUNT (200) classifiers, translators and language models with everything that a checkpoint of
-this kind may have: any number of heads of any width, norms before or after apart for encoder and
-decoder, learned or sinusoidal positions or none, tied layers, adaptive input and softmax, and the
-names of old versions. Each is written as a checkpoint, converted, and run by `mega-run forward`,
-whose logits are compared with those of the function below, which knows tensors and arguments only
-and computes in double precision. Scores of texts and greedy translations, which go step by step, are
-compared as well. Prints the models that differ and exits with 1 if there are any.
-It is not part of 'make test'. Needs NumPy.
+fairseq may have: any number of heads of any width, norms before or after in encoder and decoder
+independently, learned or sinusoidal positions or none, tied layers, adaptive input and softmax, and
+the names of old versions. Each is written as a checkpoint, converted, and run by `mega-run
+forward`. Its logits are compared with those of the function below, which knows tensors and
+arguments only and computes in double precision. Scores of texts and greedy translations, which go
+step by step, are compared as well. The script prints the models that differ and exits with 1 if
+there are any. It needs NumPy and is not part of 'make test'.
 """
 import argparse
 import json
@@ -56,7 +56,7 @@ def log_softmax(s):
 
 
 class Model:
-    """Tensors by their names of today, and arguments with the defaults of the original."""
+    """Tensors under their newest names, and arguments with the defaults of the original."""
 
     def __init__(self, tensors, args):
         self.t = {name: np.asarray(value, float) for name, value in tensors.items()}
@@ -158,7 +158,7 @@ class Decoder(Model):
         return cuts if cuts[-1] >= vocabulary else cuts + [vocabulary]
 
     def rows(self, ids, width):
-        """Rows of the table or of its clusters, scaled and projected."""
+        """The rows of the table or of its clusters for ids, scaled and projected."""
         t = self.t
         if self.args.get('adaptive_input'):
             cuts = self.cutoffs('adaptive_input_cutoff', self.vocabulary)
@@ -259,7 +259,7 @@ class Translator(Decoder):
 
 
 class Draw:
-    """Tensors and arguments of a random model."""
+    """The tensors and arguments of a random model."""
 
     def __init__(self, rng):
         self.rng, self.t, self.args = rng, {}, {}
@@ -274,7 +274,7 @@ class Draw:
         return int(self.rng.integers(low, high + 1))
 
     def flag(self, name, probability=0.5):
-        """Sets an argument; if it is false it may be absent as well."""
+        """Sets an argument at random; a false one may be left out instead."""
         value = self.chance(probability)
         if value or self.chance():
             self.args[name] = value
@@ -325,7 +325,7 @@ class Draw:
             self.args['activation_fn'] = name
 
     def positions(self, side, prefix, width, rows, first):
-        """The most positions that an input may have."""
+        """Chooses the kind of positions; returns how many an input may have at most."""
         if self.args.get('no_token_positional_embeddings') and first:
             return 300
         if self.flag(side + '_learned_pos', 0.4):
@@ -388,7 +388,7 @@ class Draw:
         return ','.join(map(str, cuts))
 
     def tables(self, width, vocabulary, language_model):
-        """The decoder's input and output."""
+        """Makes the tensors of the decoder's input and output."""
         t, args = self.t, self.args
         adaptive_input = language_model and self.flag('adaptive_input', 0.4)
         adaptive_output = self.chance(0.4) if language_model else self.chance(0.1)
@@ -483,7 +483,7 @@ class Draw:
         return longest
 
     def final_norm(self, side, width, pre, version):
-        """There is one in a pre-norm stack, and it may be left in files whose version is below."""
+        """Makes the final norm of a pre-norm stack, or its unused tensors for a lower `version`."""
         pre = pre or self.args.get(side + '_normalize_before')
         if pre or self.t.get(side + '.version', [1])[0] < version:
             self.norm(side + '.layer_norm', width)
@@ -534,7 +534,7 @@ class Draw:
 
 
 def renamed(draw):
-    """The tensors under names of old versions, each of them by chance."""
+    """The tensors, of which each may get its name of an old version."""
     t = dict(draw.t)
     if draw.chance(0.3):
         for name in [n for n in t if n.endswith('.q_proj.weight')]:
@@ -562,7 +562,7 @@ def renamed(draw):
 
 
 def save(path, tensors, args):
-    """A checkpoint as fairseq writes it. Arrays that are one object share their storage."""
+    """Writes a checkpoint as fairseq does. Arrays that are one object share their storage."""
     made = {}
 
     def tensor(value):
@@ -585,14 +585,14 @@ def run(*command):
 
 
 def convert(tensors, args, folder):
-    """Make model.mega of a checkpoint; why that failed, or None."""
+    """Makes model.mega of a checkpoint; returns why that failed, or None."""
     save(folder / 'model.pt', tensors, args)
     return run(BUILD / 'mega-convert', '-q', '--force', '-o', folder / 'model.mega',
                folder / 'model.pt')
 
 
 def write_inputs(inputs, translates, folder):
-    """Write inputs as arrays; the arguments by which `mega-run forward` reads them."""
+    """Writes inputs as arrays; returns the arguments by which `mega-run forward` reads them."""
     arguments = []
     for i, x in enumerate(inputs):
         arguments += ['--target' if i and translates else '--in', folder / f'{i}.npy']
@@ -601,7 +601,7 @@ def write_inputs(inputs, translates, folder):
 
 
 def check(draw, model, inputs, folder):
-    """A sentence about what differs, or None."""
+    """Returns a sentence about what differs, or None."""
     failed = convert(renamed(draw), draw.args, folder)
     if failed:
         return failed
@@ -623,7 +623,7 @@ def check(draw, model, inputs, folder):
 
 
 def text_command(name, folder, ids, *options):
-    """The JSON that a command prints about a text of ids, or without one about each of its inputs;
+    """The JSON that a command prints about a text of ids, or without ids about each of its inputs;
     if it fails, its message."""
     text = [] if ids is None else ['--text', ' '.join(map(str, ids))]
     done = subprocess.run([str(BUILD / 'mega-run'), name, '-m', str(folder / 'model.mega'), '--ids',
@@ -636,7 +636,7 @@ def text_command(name, folder, ids, *options):
 
 
 def check_score(plain, ids, folder):
-    """The probability of a text, which is read step by step behind </s>."""
+    """Compares the probability of a text, which is read step by step after </s>."""
     logprobs = log_softmax(plain.logits(np.concatenate([[END], ids[:-1]])))
     expected = logprobs[np.arange(len(ids)), ids].sum()
     got = text_command('score', folder, ids)
@@ -647,7 +647,7 @@ def check_score(plain, ids, folder):
 
 
 def check_greedy(plain, source, folder):
-    """The most probable token at each step; the first one is never </s>, the last one always."""
+    """Compares a greedy translation, whose last token is always </s>, and its first one never."""
     source = [*source[:-1], END]
     most = min(12, plain.args['max_target_positions'] - 1)
     ids = [END]

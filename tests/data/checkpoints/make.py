@@ -1,7 +1,7 @@
 """Writes the small checkpoints of this folder: run once with PyTorch 2 and NumPy installed.
 
-Every tensor holds values that tests/unit/test_checkpoint.c can compute, so that the files need no
-expected output beside them. What a test expects is written there.
+Every tensor has values that the unit tests of formats/checkpoint can compute, so that the files
+need no expected output; the tests say what they expect.
 """
 import argparse
 import collections
@@ -23,7 +23,7 @@ def path(name):
 
 
 def state_dict():
-    """Element i of the storage of NAME is i - 3, or i where the type has no sign."""
+    """A dict of tensors in which element i of a storage is i - 3, or i if the type has no sign."""
     state = collections.OrderedDict()
     ramp = torch.arange(12) - 3
     for name, dtype in [("f32", torch.float32), ("f16", torch.float16), ("bf16", torch.bfloat16),
@@ -54,7 +54,7 @@ def arguments():
 
 
 def whole():
-    """What a training run saves: tensors, arguments, and state that must not matter."""
+    """A checkpoint as a training run saves it: tensors, arguments, and state to be ignored."""
     return {
         "args": arguments(),
         "model": state_dict(),

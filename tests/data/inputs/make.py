@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Makes the images of this folder, with what Pillow reads from them or resizes them to beside them.
+"""Makes the images of this folder, and the pixels that Pillow reads from them or resizes them to.
 
-noise.png and what Image.resize(size, BICUBIC) makes of it; the other files are kinds of PNG and JPEG
-whose pixels, as RGB, are in NAME.rgb.png.
+noise.png comes with the results of Image.resize(size, BICUBIC). The other files are kinds of PNG
+and JPEG whose pixels, as RGB, are in NAME.rgb.png.
 """
 import numpy
 from PIL import Image
@@ -17,7 +17,7 @@ def save(name, image, expected=None, **options):
 
 
 def on_white(image):
-    """A picture with opacity, as mega-run reads it: laid on white, rounded."""
+    """The pixels that mega-run reads from a picture with opacity: on white, rounded."""
     samples = numpy.asarray(image.convert('RGBA')).astype(int)
     colours, opacity = samples[..., :3], samples[..., 3:]
     return Image.fromarray(((colours * opacity + 255 * (255 - opacity) + 127) // 255).astype(numpy.uint8))
@@ -47,7 +47,7 @@ for name, options in (('baseline', {}), ('progressive', {'progressive': True})):
     Image.open(name + '.jpg').convert('RGB').save(name + '.rgb.png')
 smooth.convert('CMYK').save('cmyk.jpg', quality=90)
 Image.open('cmyk.jpg').convert('RGB').save('cmyk.rgb.png')
-# The same samples under the marker of YCCK: Pillow cannot write that, but reads it.
+# The same samples with the marker of YCCK, which Pillow can read but not write.
 content = open('cmyk.jpg', 'rb').read()
 transform = content.index(b'Adobe') + 11
 open('ycck.jpg', 'wb').write(content[:transform] + b'\2' + content[transform + 1:])
