@@ -12,15 +12,15 @@ PREFIX  ?= /usr/local
 DESTDIR ?=
 VERSION := $(shell sed -n 's/^\#define MEGA_VERSION "\(.*\)"/\1/p' src/mega.h)
 
-# Libraries that a build can do without: 1 or 0. OpenBLAS is --cpu openblas, to compare with; FFTW
-# makes the EMA of models with hundreds of states faster. libmicrohttpd is mega-run serve. The first and
-# the last are loaded when they are needed. libdeflate opens compressed models faster than zlib, and is
-# used if it is there.
+# A build can do without these libraries: 1 or 0. OpenBLAS is for --cpu openblas, to compare with, and
+# is loaded when that is asked for. FFTW makes the EMA of models with hundreds of states faster. mega-run
+# serve needs libmicrohttpd, and loads it when it begins. libdeflate opens compressed models faster than
+# zlib, and is used if it is installed.
 WITH_OPENBLAS   ?= 1
 WITH_FFTW       ?= 1
 WITH_SERVER     ?= 1
 WITH_LIBDEFLATE ?= $(if $(wildcard /usr/include/libdeflate.h),1,0)
-# 0 is a library for a program that has memory and a clock, but no threads and no files, such as a
+# 0 makes a library for a program that has memory and a clock, but no threads and no files, such as a
 # page in a browser: make WITH_SYSTEM=0 WITH_OPENBLAS=0 WITH_FFTW=0 BUILD=... .../libmega.a
 WITH_SYSTEM     ?= 1
 ifneq ($(filter-out 0 1,$(WITH_OPENBLAS) $(WITH_FFTW) $(WITH_SERVER) $(WITH_LIBDEFLATE) $(WITH_SYSTEM)),)
@@ -44,7 +44,7 @@ CFLAGS  ?= -O2 -g
 WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wconversion \
            -Wno-sign-conversion $(if $(WERROR),-Werror)
 SAN     := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer)
-# fontconfig, below cairo, never gives back the fonts that it found.
+# fontconfig, which cairo uses, never frees the fonts that it found.
 ifneq ($(SANITIZE),)
 export LSAN_OPTIONS := suppressions=$(CURDIR)/tests/leaks:print_suppressions=0
 endif
@@ -186,7 +186,7 @@ $(BUILD)/%/x86/avx2.o: ALL_CFLAGS += -mavx2 -mfma -mf16c
 $(BUILD)/%/x86/avx2vnni.o: ALL_CFLAGS += -mavx2 -mfma -mf16c -mavxvnni
 $(BUILD)/%/x86/avx512.o: ALL_CFLAGS += $(AVX512)
 $(BUILD)/%/x86/avx512vnni.o: ALL_CFLAGS += $(AVX512) -mavx512vnni
-# gcc 11 and clang 12 know the tile unit; other compilers leave its tier out.
+# Compilers before gcc 11 and clang 12 do not know the tile unit; they leave its tier out.
 AMX := -mamx-tile -mamx-int8 -mamx-bf16
 ifneq ($(shell echo | $(CC) $(AMX) -x c -c -o /dev/null - 2>/dev/null && echo known),)
 TIERS += x86/amx
@@ -203,10 +203,10 @@ TIERS := wasm/simd128
 $(BUILD)/%/wasm/simd128.o: ALL_CFLAGS += -msimd128
 endif
 LIB_SRC += $(TIERS:%=src/kernels/%.c)
-# The kernels' plain loops are written to be vectorised by the compiler, so they are optimised in
-# every build, also in one without optimisation; the tile unit in C, which tests run them over, is one
-# of them. With all sanitizers that takes minutes; these do without the checks that say, at each access,
-# again what AddressSanitizer says, and fuzzers look for bytes out of bounds only, here.
+# The compiler has to vectorise the kernels' plain loops, so they are optimised in every build, also in
+# one without optimisation; so is the tile unit in C, with which tests run its kernels. With all
+# sanitizers this would take minutes, so these files do without the checks that repeat at each access
+# what AddressSanitizer finds, and for fuzzers they only have those for bytes out of bounds.
 KERNELS := $(foreach tier,generic $(TIERS),$(BUILD)/%/kernels/$(tier).o) $(BUILD)/%/unit/tiers.o
 $(KERNELS): OWN_CFLAGS := $(filter-out -O% -DNDEBUG,$(CFLAGS))
 $(KERNELS): ALL_CFLAGS += $(if $(SANITIZE),-O1,-O3) -fno-math-errno -fno-trapping-math \
@@ -236,14 +236,14 @@ BINARIES := $(BUILD)/mega-run $(BUILD)/mega-convert
     web web-test packages-web packages-web-test \
     cluster-test packages-cluster
 LIBRARIES := libmega.a libmega.so libmega-media.a libmega-media.so
-# What programs of this tree are linked with; each may use those behind it.
+# The programs of this tree are linked with these libraries, each of which may use those after it.
 OWN_LIBS := $(BUILD)/libformats.a $(BUILD)/libmega-media.a $(BUILD)/libmega.a
 all: $(BINARIES) $(LIBRARIES:%=$(BUILD)/%)
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
 
-# What was built with other libraries is built anew: this file changes with the switches.
+# This file changes with the switches, so that everything is rebuilt for another set of libraries.
 SWITCHES := WITH_OPENBLAS=$(WITH_OPENBLAS) WITH_FFTW=$(WITH_FFTW) WITH_SERVER=$(WITH_SERVER) \
     WITH_LIBDEFLATE=$(WITH_LIBDEFLATE) WITH_SYSTEM=$(WITH_SYSTEM)
 $(BUILD)/switches: FORCE
@@ -252,7 +252,7 @@ $(BUILD)/switches: FORCE
 .PHONY: FORCE
 FORCE:
 
-# Says which packages are missing before the compiler says it in a hundred lines; asked once.
+# Checks once which packages are missing, before the compiler says it in a hundred lines.
 $(BUILD)/headers-found: tools/install-packages $(BUILD)/switches
 	@mkdir -p $(@D)
 	@CC="$(CC)" tools/install-packages --check
@@ -275,7 +275,7 @@ $(BUILD)/obj/tools/run/serve/page.o: $(BUILD)/page.c $(BUILD)/switches | $(BUILD
 	$(say) CC $<
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
 
-# An archive whose list of sources has changed is made anew: hence the Makefile among what it needs.
+# An archive depends on the Makefile, so that it is rebuilt when its list of sources changes.
 define ARCHIVE
 $(BUILD)/$(1).a: $(call obj,$(2)) $(BUILD)/switches Makefile
 	$$(say) AR $$@
@@ -289,7 +289,7 @@ $(BUILD)/libmega.so: $(LIB_OBJ) $(BUILD)/switches
 	$(say) LINK $@
 	$(Q)$(CC) $(SAN) $(CFLAGS) $(LDFLAGS) -shared -Wl,-soname,libmega.so.0 -o $@ $(filter %.o,$^) $(LIB_LIBS)
 
-# It has the few files of libmega that it needs once more, hidden, and the public functions of it.
+# libmega-media has hidden copies of the few files of libmega that it needs, besides linking to it.
 $(BUILD)/libmega-media.so: $(call obj,$(MEDIA_SRC) $(BASE_SRC) formats/media/pcm.c \
         formats/media/image_operations.c) $(BUILD)/libmega.so
 	$(say) LINK $@
@@ -304,7 +304,7 @@ $(BUILD)/mega-convert: $(call obj,$(CONVERT_SRC)) $(OWN_LIBS)
 	$(say) LINK $@
 	$(Q)$(CC) $(SAN) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(TOOL_LIBS)
 
-# Written when it is installed, since PREFIX may be another than when building.
+# These are written at installation, when PREFIX may differ from that of the build.
 define PKG_CONFIG
 prefix=$(PREFIX)
 includedir=$${prefix}/include
@@ -332,7 +332,7 @@ export PKG_CONFIG PKG_CONFIG_MEDIA
 
 # ---- Benchmarks ------------------------------------------------------------------------------------
 
-# Each compares with a library: without it there is nothing to measure.
+# Each compares with a library, and is not built without it.
 bench: $(if $(filter 1,$(WITH_FFTW)),$(BUILD)/bench/ema $(BUILD)/bench/fft) \
     $(if $(filter 1,$(WITH_OPENBLAS)),$(BUILD)/bench/matmul)
 
@@ -381,7 +381,7 @@ fuzz-replay: $(REPLAY_BIN)
 
 libfuzzer: $(LIBFUZZER_BIN)
 
-# make fuzz SECONDS=3600 FUZZ="zip pickle": each target for so long; a finding stops it.
+# make fuzz SECONDS=3600 FUZZ="zip pickle" runs each target for so long; a finding stops it.
 fuzz:
 	$(MAKE) BUILD=$(BUILD)/libfuzzer CC=clang SANITIZE=fuzzer-no-link,address,undefined \
 	    CFLAGS='-O1 -g' libfuzzer
@@ -393,7 +393,7 @@ $(BUILD)/fuzz/dump_models: $(BUILD)/obj/tests/fuzz/dump_models.o $(BUILD)/libfuz
 	$(say) LINK $@
 	$(Q)$(CC) $(SAN) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(TOOL_LIBS)
 
-# every command on random models; with SANITIZE, and BUILD for it, what they do to memory shows
+# Runs every command on random models; with SANITIZE, and a BUILD for it, faults of memory show.
 fuzz-commands: $(BINARIES) $(BUILD)/fuzz/dump_models
 	MEGA_BUILD=$(BUILD) tests/fuzz/commands $(SECONDS) $(FIRST)
 
@@ -403,18 +403,18 @@ $(BUILD)/libsupport.a: $(call obj,$(TEST_SUPPORT_SRC)) Makefile
 	$(say) AR $@
 	$(Q)rm -f $@ && $(AR) rcs $@ $(filter %.o,$^)
 
-# Its allocations fail when it wants them to.
+# This test makes its own allocations fail.
 $(BUILD)/tests/test_going_on: LDFLAGS += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc \
     -Wl,--wrap=aligned_alloc
 
-# Tests lie in folders named as the rooms that they test, their programs in one.
+# Tests lie in folders named like the rooms that they test; their programs go to one folder.
 $(foreach source,$(UNIT_SRC),$(eval $(BUILD)/tests/$(basename $(notdir $(source))): $(call obj,$(source))))
 $(BUILD)/tests/%: $(BUILD)/libsupport.a $(OWN_LIBS)
 	@mkdir -p $(@D)
 	$(say) LINK $@
 	$(Q)$(CC) $(SAN) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) -lcmocka $(TOOL_LIBS)
 
-# What test_growth counts the steps of: each function tells when it is called, and PCRE2 counts.
+# test_growth counts the steps of these files: every function reports its calls, and PCRE2 counts.
 COUNTED_OBJ := $(patsubst %,$(BUILD)/counted/%.o,base/bytes text/text_input text/vocab text/moses \
     text/glossary text/bpe)
 $(BUILD)/counted/%.o: formats/%.c
@@ -434,15 +434,15 @@ unit: $(UNIT_BIN) $(BINARIES)
 cli: $(BINARIES)
 	MEGA_BUILD=$(BUILD) tests/cli/run
 
-# What --json prints, against man/mega.schema.json
+# Compares the output of --json with man/mega.schema.json.
 json: $(BINARIES)
 	MEGA_BUILD=$(BUILD) tests/json/run
 
-# Streams, large inputs and terminals; the preloaded library makes a conversion slow
+# Tests streams, large inputs and terminals; the preloaded library makes a conversion slow.
 shell: $(BINARIES) $(if $(SANITIZE),,$(BUILD)/faults/preload.so)
 	MEGA_BUILD=$(BUILD) tests/shell/run
 
-# Faults of the system, most of them made by a preloaded library, which sanitizers do not bear.
+# Provokes faults of the system, most of them by a preloaded library, which sanitizers cannot run with.
 $(BUILD)/faults/preload.so: tests/faults/preload.c
 	@mkdir -p $(@D)
 	$(say) LINK $@
@@ -451,23 +451,23 @@ $(BUILD)/faults/preload.so: tests/faults/preload.c
 faults: $(BINARIES) $(if $(SANITIZE),,$(BUILD)/faults/preload.so $(REPLAY_BIN))
 	MEGA_BUILD=$(BUILD) tests/faults/run
 
-# mega-run serve, asked by curl and by sockets
+# Tests mega-run serve with curl and sockets.
 server: $(BINARIES)
 	$(if $(filter 1,$(WITH_SERVER)),MEGA_BUILD=$(BUILD) tests/server/run)
 
-# mega-run serve, asked by what others wrote: its page in Chromium, and the packages openai and requests
-# of PyPI, which $(BUILD)/clients keeps
+# Tests mega-run serve with clients that others wrote: its page in Chromium, and the packages openai and
+# requests of PyPI, which are kept in $(BUILD)/clients.
 server-test: $(BINARIES) packages-web-test
 	@[ -e $(BUILD)/clients/ready ] || { rm -rf $(BUILD)/clients && python3 -m venv $(BUILD)/clients && \
 	    $(BUILD)/clients/bin/pip install -q openai requests && touch $(BUILD)/clients/ready; }
 	MEGA_BUILD=$(BUILD) $(BUILD)/clients/bin/python tests/server/clients.py
 	MEGA_BUILD=$(BUILD) python3 tests/server/page.py
 
-# Every command on every type of model
+# Runs every command on every type of model.
 matrix: $(BINARIES)
 	MEGA_BUILD=$(BUILD) tests/matrix/run
 
-# formats/mega/MEGA-FORMAT.md read twice: by our reader and by one in Python
+# Compares our reader of .mega files with one in Python, written from formats/mega/MEGA-FORMAT.md alone.
 second-reader: $(BINARIES) $(BUILD)/oracles/mega_dump
 	MEGA_BUILD=$(BUILD) tests/oracles/second_reader
 
@@ -477,15 +477,16 @@ completion: $(BINARIES)
 examples: $(BUILD)/libmega-media.so $(BUILD)/mega-run
 	MEGA_BUILD=$(BUILD) CC="$(CC)" tools/examples/test
 
-# what a newcomer meets: missing packages, short lines, installation and removal
+# Tests what a newcomer meets: missing packages, short lines, installation and removal.
 install-test: all
 	MEGA_BUILD=$(BUILD) tests/install/run
 
-# every command of README.md and of the manual pages
+# Runs every command of README.md and of the manual pages.
 readme: all
 	tests/readme.py $(BUILD)
 
-# the recipes of tools/train; needs the packages of its requirements.txt, so `make test` leaves it out
+# Tests the recipes of tools/train. It needs the packages of their requirements.txt, so `make test` leaves
+# it out.
 train-test: $(BINARIES)
 	cd tools/train && BUILD=$(abspath $(BUILD)) OMP_NUM_THREADS=1 \
 	    python3 -m unittest discover tests
@@ -494,7 +495,7 @@ test: packages-test
 	$(MAKE) all unit cli json shell server fuzz-replay faults matrix second-reader examples completion install-test \
 	    readme
 
-# ---- Coverage: which lines of the parsers the corpus and the unit tests run --------------------------
+# ---- Coverage of the parsers by the corpus and the unit tests ----------------------------------------
 
 coverage-programs: $(BINARIES) $(UNIT_BIN) $(REPLAY_BIN)
 
@@ -503,7 +504,7 @@ coverage:
 	    CFLAGS='-O0 -g -fprofile-instr-generate -fcoverage-mapping' coverage-programs
 	MEGA_BUILD=$(BUILD)/coverage tests/coverage $(COVERAGE)
 
-# ---- Set-up: the packages that are needed, installed where that is possible --------------------------
+# ---- Installing the packages that are needed ---------------------------------------------------------
 
 packages:
 	@tools/install-packages build
@@ -518,7 +519,7 @@ packages-web-test:
 packages-cluster:
 	@tools/install-packages cluster
 
-# The programs look for models beside themselves; with BUILD elsewhere these are not there.
+# The programs look for models next to their own folder; with another BUILD these are not there.
 SHIPPED := $(if $(filter-out build,$(BUILD)),MEGA_MODELS=$(CURDIR)/models)
 
 demo: packages
@@ -539,7 +540,7 @@ datadir    := $(DESTDIR)$(PREFIX)/share
 HEADERS    := src/mega.h src/mega_engine.h
 MODELS     := $(wildcard models/*/*.mega)
 COMMANDS   := $(notdir $(BINARIES))
-# Files that the commands share, and what they are called where they are installed.
+# The installed completions of the command $(1), for bash, zsh and fish.
 completion = $(datadir)/bash-completion/completions/$(1) \
     $(datadir)/zsh/vendor-completions/_$(1) $(datadir)/fish/vendor_completions.d/$(1).fish
 
@@ -567,7 +568,7 @@ install: all
 	        $(datadir)/fish/vendor_completions.d/$$c.fish || exit 1; done
 	@$(if $(DESTDIR),,tools/after-install $(PREFIX))
 
-# Removes what install puts there, and the folders that were made for it alone.
+# Removes the files of install, and the folders that were made for them alone.
 uninstall:
 	rm -f $(COMMANDS:%=$(bindir)/%) $(HEADERS:src/%=$(includedir)/%) \
 	    $(foreach l,$(LIBRARIES),$(libdir)/$(l)) \
@@ -579,27 +580,26 @@ uninstall:
 	-rmdir --ignore-fail-on-non-empty $(datadir)/mega
 	@$(if $(DESTDIR),,tools/after-install $(PREFIX) removed)
 
-# A Debian package, $(BUILD)/mega_VERSION_ARCHITECTURE.deb.
+# Makes a Debian package, $(BUILD)/mega_VERSION_ARCHITECTURE.deb.
 deb: all
 	+tools/package $(BUILD)
 
 # ---- Python ----------------------------------------------------------------------------------------
 
-# A wheel, $(BUILD)/wheel/megarun-*.whl. It is built without the libraries that are under the GPL or
-# can be done without.
+# Makes a wheel, $(BUILD)/wheel/megarun-*.whl, without the optional libraries and those under the GPL.
 WHEEL_BUILD := $(BUILD)/own
 wheel: packages-wheel
 	$(MAKE) BUILD=$(WHEEL_BUILD) WITH_OPENBLAS=0 WITH_FFTW=0 WITH_SERVER=0 \
 	    WITH_LIBDEFLATE=0 all
 	tools/python/make_wheel $(WHEEL_BUILD) $(BUILD)/wheel
 
-# The wheel in a new environment without a compiler, compared with mega-run.
+# Installs the wheel into a new environment without a compiler, and compares it with mega-run.
 wheel-test: wheel
 	tools/python/test_wheel $(WHEEL_BUILD) $(BUILD)/wheel
 
 # ---- The browser -----------------------------------------------------------------------------------
 
-# A folder that any static server serves, $(BUILD)/web: a page, the engine as WebAssembly, the models.
+# Makes $(BUILD)/web, which any static server serves: a page, the engine as WebAssembly, the models.
 WASM_BUILD := $(BUILD)/wasm
 WASM_CC    := clang --target=wasm32-wasi -msimd128
 WASM_LIBS  := $(abspath $(WASM_BUILD))/libraries
@@ -623,11 +623,11 @@ $(BUILD)/mega.wasm: $(call obj,$(WEB_SRC)) $(BUILD)/libmega.a tools/web/imports
 	    -Wl,-z,stack-size=1048576,--stack-first,--allow-undefined-file=tools/web/imports -o $@ \
 	    $(filter %.o %.a,$^) -lsamplerate -lpcre2-8 -lz
 
-# The page in headless Chromium, its results compared with those of mega-run.
+# Uses the page in headless Chromium, and compares its results with those of mega-run.
 web-test: packages-web-test web $(BUILD)/mega-run $(BUILD)/mega-convert
 	tools/web/test $(BUILD)
 
-# Spark, Ray, GNU parallel and the environment of Slurm, each with two workers, against one process.
+# Compares Spark, Ray, GNU parallel and the environment of Slurm, with two workers each, with one process.
 cluster-test: all wheel packages-cluster
 	tools/cluster/test $(BUILD) $(BUILD)/wheel
 
