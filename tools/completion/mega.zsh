@@ -50,17 +50,17 @@ _mega_run() {
             '--allow-none[an empty line if no answer is likelier]' \
             '--no-align[an answer may begin and end within words]' \
             '--bytes[places count bytes]' \
-            '--text=[TEXT is the input, even if it looks like a file]:text: ' \
+            '--text=[the input is TEXT, even if it looks like a file]:text: ' \
             '--lines[each line of the files is an input]' \
             '--column=[that column of CSV or TSV files]:column: ' \
             '--json[one line of JSON for each input]' \
-            '(-t --threads)'{-t,--threads=}'[as many as there are processors]:threads: ' \
+            '(-t --threads)'{-t,--threads=}'[threads (one for each processor)]:threads: ' \
             '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni amx dotprod openblas)' \
             '--precision=[how floats are multiplied]:type:(f32 bf16)' \
             '--max-memory=[use at most SIZE, such as 300M; refuse what needs more]:size: ' \
             '(-v --verbose)'{-v,--verbose}'[print score and place of an answer before it]' \
             '--shard=[the I-th of N parts of the inputs]:I/N: ' \
-            '--results=[print to FILE, which appears complete]:file:_files' \
+            '--results=[print to FILE, which appears when complete]:file:_files' \
             '(-h --help)'{-h,--help}'[show this help]' \
             '*:input:_files'
         ;;
@@ -68,7 +68,7 @@ _mega_run() {
         _arguments -s \
             '(-m --model)'{-m,--model=}'[the model]:file:_files -g "*.mega"' \
             '--json[all choices as JSON, the best first]' \
-            '(-t --threads)'{-t,--threads=}'[as many as there are processors]:threads: ' \
+            '(-t --threads)'{-t,--threads=}'[threads (one for each processor)]:threads: ' \
             '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni amx dotprod openblas)' \
             '--precision=[how floats are multiplied]:type:(f32 bf16)' \
             '--max-memory=[use at most SIZE, such as 300M; refuse what needs more]:size: ' \
@@ -80,16 +80,16 @@ _mega_run() {
         _arguments -s \
             '(-m --model)'{-m,--model=}'[the model]:file:_files -g "*.mega"' \
             '--pooled[one vector for each text]' \
-            '--text=[TEXT is the input, even if it looks like a file]:text: ' \
+            '--text=[the input is TEXT, even if it looks like a file]:text: ' \
             '--lines[each line of the files is an input]' \
             '--column=[that column of CSV or TSV files]:column: ' \
             '--json[one line of JSON for each input]' \
-            '(-t --threads)'{-t,--threads=}'[as many as there are processors]:threads: ' \
+            '(-t --threads)'{-t,--threads=}'[threads (one for each processor)]:threads: ' \
             '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni amx dotprod openblas)' \
             '--precision=[how floats are multiplied]:type:(f32 bf16)' \
             '--max-memory=[use at most SIZE, such as 300M; refuse what needs more]:size: ' \
             '--shard=[the I-th of N parts of the inputs]:I/N: ' \
-            '--results=[print to FILE, which appears complete]:file:_files' \
+            '--results=[print to FILE, which appears when complete]:file:_files' \
             '(-h --help)'{-h,--help}'[show this help]' \
             '*:input:_files'
         ;;
@@ -98,16 +98,16 @@ _mega_run() {
             '(-m --model)'{-m,--model=}'[the model]:file:_files -g "*.mega"' \
             '--top=[how many tokens]:top: ' \
             '--targets=[only these tokens, separated by commas]:targets: ' \
-            '--text=[TEXT is the input, even if it looks like a file]:text: ' \
+            '--text=[the input is TEXT, even if it looks like a file]:text: ' \
             '--lines[each line of the files is an input]' \
             '--column=[that column of CSV or TSV files]:column: ' \
             '--json[one line of JSON for each input]' \
-            '(-t --threads)'{-t,--threads=}'[as many as there are processors]:threads: ' \
+            '(-t --threads)'{-t,--threads=}'[threads (one for each processor)]:threads: ' \
             '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni amx dotprod openblas)' \
             '--precision=[how floats are multiplied]:type:(f32 bf16)' \
             '--max-memory=[use at most SIZE, such as 300M; refuse what needs more]:size: ' \
             '--shard=[the I-th of N parts of the inputs]:I/N: ' \
-            '--results=[print to FILE, which appears complete]:file:_files' \
+            '--results=[print to FILE, which appears when complete]:file:_files' \
             '(-h --help)'{-h,--help}'[show this help]' \
             '*:input:_files'
         ;;
@@ -117,16 +117,16 @@ _mega_run() {
             '--group=[how neighbours of one label are joined]:how:(simple first average max)' \
             '--all[print what is labelled O, too]' \
             '--bytes[places in JSON count bytes]' \
-            '--text=[TEXT is the input, even if it looks like a file]:text: ' \
+            '--text=[the input is TEXT, even if it looks like a file]:text: ' \
             '--lines[each line of the files is an input]' \
             '--column=[that column of CSV or TSV files]:column: ' \
             '--json[one line of JSON for each input]' \
-            '(-t --threads)'{-t,--threads=}'[as many as there are processors]:threads: ' \
+            '(-t --threads)'{-t,--threads=}'[threads (one for each processor)]:threads: ' \
             '--cpu=[kernels (the best of this machine)]:kernels:(generic avx2 avx2vnni avx512 avx512vnni amx dotprod openblas)' \
             '--precision=[how floats are multiplied]:type:(f32 bf16)' \
             '--max-memory=[use at most SIZE, such as 300M; refuse what needs more]:size: ' \
             '--shard=[the I-th of N parts of the inputs]:I/N: ' \
-            '--results=[print to FILE, which appears complete]:file:_files' \
+            '--results=[print to FILE, which appears when complete]:file:_files' \
             '(-h --help)'{-h,--help}'[show this help]' \
             '*:input:_files'
         ;;
@@ -135,7 +135,7 @@ _mega_run() {
             '(-m --model)'{-m,--model=}'[the model]:file:_files -g "*.mega"' \
             '--input=[a recording, picture or text]:file:_files' \
             '--length=[samples, pixels or tokens]:n: ' \
-            '--tokens=[that are made (25; 64 of a language model)]:n: ' \
+            '--tokens=[tokens to make (25; 64 for a language model)]:n: ' \
             '--beam=[of a translator (1)]:n: ' \
             '--batch=[sources at a time (1)]:n: ' \
             '--repeats=[measured runs, after one warm-up run (5)]:n: ' \
@@ -155,14 +155,14 @@ _mega_run() {
             '(-m --model)'{-m,--model=}'[the model]:file:_files -g "*.mega"' \
             '--top=[the K best labels, one a line (1)]:k: ' \
             '--json[one JSON object a line]' \
-            '--text=[TEXT is the input, even if it looks like a file]:text: ' \
+            '--text=[the input is TEXT, even if it looks like a file]:text: ' \
             '--pair=[a second text, which belongs to the first]:text: ' \
             '--lines[each line of text files is an input]' \
             '--column=[that column of CSV or TSV files]:name: ' \
             '--window=[classify windows of S seconds of a recording]:s: ' \
             '--hop=[seconds from one window to the next]:s: ' \
-            '--stateful[of a causal S4\: windows of a recording that it hears once]' \
-            '--rate=[of S4\: sampling rate of the model divided by X (1)]:x: ' \
+            '--stateful[run a recording through a causal S4 once, not window by window]' \
+            '--rate=[for S4\: sound has the model'\''s sampling rate divided by X (1)]:x: ' \
             '--threshold=[events whose probability reaches P (0 to 1)]:p: ' \
             '--smooth=[windows that are averaged for events (3)]:n: ' \
             '*--ignore=[no events of these labels]:labels: ' \
@@ -181,7 +181,7 @@ _mega_run() {
             '(-q --quiet)'{-q,--quiet}'[no message about inputs that fail]' \
             '(-v --verbose)'{-v,--verbose}'[report the model, how it runs and its speed]' \
             '--shard=[the I-th of N parts of the inputs]:I/N: ' \
-            '--results=[print to FILE, which appears complete]:file:_files' \
+            '--results=[print to FILE, which appears when complete]:file:_files' \
             '(-h --help)'{-h,--help}'[show this help]' \
             '*:input:_files'
         ;;
@@ -194,7 +194,7 @@ _mega_run() {
             '--side=[of a translator]:side:(source target)' \
             '--json[one JSON object for each text]' \
             '--shard=[the I-th of N parts of the inputs]:I/N: ' \
-            '--results=[print to FILE, which appears complete]:file:_files' \
+            '--results=[print to FILE, which appears when complete]:file:_files' \
             '(-h --help)'{-h,--help}'[show this help]' \
             '*:id: '
         ;;
@@ -221,7 +221,7 @@ _mega_run() {
         _arguments -s \
             '(-m --model)'{-m,--model=}'[the model]:file:_files -g "*.mega"' \
             '(-o --output)'{-o,--output=}'[the picture, .svg or .png]:file:_files' \
-            '--text=[the input itself, whatever it looks like]:text: ' \
+            '--text=[the input is TEXT, even if it looks like a file]:text: ' \
             '--question=[what a model that answers questions looks for]:text: ' \
             '--raw=[input is headerless PCM, such as s16le\:16000\:1]:fmt:(s16le\:16000\:1 f32le\:16000\:1)' \
             '--partial[accept a recording that is cut short]' \
@@ -241,10 +241,10 @@ _mega_run() {
             '(-m --model)'{-m,--model=}'[the model]:file:_files -g "*.mega"' \
             '--in=[input array (.npy)]:file:_files -g "*.npy"' \
             '--types=[token types of the input (.npy)]:file:_files -g "*.npy"' \
-            '--cache[as the class computes with a cache]' \
-            '--no-cache[as the class computes without a cache]' \
+            '--cache[compute as a class of the hub does with a cache]' \
+            '--no-cache[compute as a class of the hub does without a cache]' \
             '--target=[of a translator\: token ids that the decoder reads (.npy)]:file:_files -g "*.npy"' \
-            '--rate=[of S4\: the input holds every X-th position (1)]:x: ' \
+            '--rate=[for S4\: the input holds every X-th position (1)]:x: ' \
             '--pieces=[positions at a time\: of a causal S4, or a model with chunks]:n: ' \
             '--chunk=[another chunk of a rotary decoder; 0\: none]:n: ' \
             '(-o --output)'{-o,--output=}'[output array, float32; '\''-'\'' is standard output]:file:_files' \
@@ -264,16 +264,16 @@ _mega_run() {
             '(-m --model)'{-m,--model=}'[the model (the shipped language model)]:file:_files -g "*.mega"' \
             {-n,--max-tokens=}'[at most N tokens (256)]:n: ' \
             '--greedy[always the most probable token]' \
-            '--temperature=[below 1 bolder words become rarer (1)]:x: ' \
+            '--temperature=[below 1, unlikely tokens become rarer (1)]:x: ' \
             '--top-k=[only the K most probable tokens (off)]:k: ' \
             '--top-p=[only the most probable tokens, up to a probability of P (off)]:p: ' \
             '--repetition-penalty=[make tokens that occurred before less probable (1\: off)]:x: ' \
             {-s,--seed=}'[the same seed gives the same text (random)]:n: ' \
             {-p,--text=}'[the prompt, even if it looks like a file]:text: ' \
-            '--no-prompt[in JSON of a model from the hub]' \
+            '--no-prompt[leave the prompt out of the JSON of a model from the hub]' \
             '--echo[print the prompt, too]' \
             '*--stop=[stop before TEXT; may be given several times]:text: ' \
-            '--ignore-eos[does not end at </s>]' \
+            '--ignore-eos[do not stop at </s>]' \
             '--n=[N samples, one after the other (1)]:n: ' \
             '--chunk=[another chunk size, for a model with rotary bias; 0\: none]:n: ' \
             '--ids[prompt and continuation are token ids, nothing added]' \
@@ -314,7 +314,7 @@ _mega_run() {
     score)
         _arguments -s \
             '(-m --model)'{-m,--model=}'[the model (the shipped language model)]:file:_files -g "*.mega"' \
-            '--text=[score this text, whatever it looks like]:text: ' \
+            '--text=[score TEXT, even if it looks like a file]:text: ' \
             '--document[each file is one text]' \
             '--eos[</s> at the end of a text is scored too]' \
             '--per-token[every symbol and its log-probability, one a line]' \
@@ -331,7 +331,7 @@ _mega_run() {
             '(-q --quiet)'{-q,--quiet}'[no progress]' \
             '(-v --verbose)'{-v,--verbose}'[report the model, how it runs and its speed]' \
             '--shard=[the I-th of N parts of the inputs]:I/N: ' \
-            '--results=[print to FILE, which appears complete]:file:_files' \
+            '--results=[print to FILE, which appears when complete]:file:_files' \
             '(-h --help)'{-h,--help}'[show this help]' \
             '*:input:_files'
         ;;
@@ -360,7 +360,7 @@ _mega_run() {
     tokenize)
         _arguments -s \
             '(-m --model)'{-m,--model=}'[the model (the shipped language model)]:file:_files -g "*.mega"' \
-            '--text=[tokenize this text, whatever it looks like]:text: ' \
+            '--text=[tokenize TEXT, even if it looks like a file]:text: ' \
             '--pair=[a second text, for models that take two]:text: ' \
             '--lines[each line is a text]' \
             '--no-special[no special tokens around the text]' \
@@ -371,7 +371,7 @@ _mega_run() {
             '--side=[of a translator]:side:(source target)' \
             '--json[one JSON object for each text]' \
             '--shard=[the I-th of N parts of the inputs]:I/N: ' \
-            '--results=[print to FILE, which appears complete]:file:_files' \
+            '--results=[print to FILE, which appears when complete]:file:_files' \
             '(-h --help)'{-h,--help}'[show this help]' \
             '*:input:_files'
         ;;
@@ -382,18 +382,18 @@ _mega_run() {
             '--beam=[width of the beam (5)]:n: ' \
             '--nbest=[print the K best, one a line (1)]:k: ' \
             '--lenpen=[divide scores by length^X (1)]:x: ' \
-            '--unnormalized[a score is the sum of its tokens'\'']' \
-            '--max-len-a=[most tokens for each source token]:x: ' \
-            '--max-len-b=[most tokens besides]:n: ' \
+            '--unnormalized[do not divide scores by the length]' \
+            '--max-len-a=[at most so many tokens for each source token]:x: ' \
+            '--max-len-b=[so many tokens more]:n: ' \
             '--min-len=[at least N tokens (1)]:n: ' \
             '--no-repeat-ngram=[never repeat N tokens in a row, 2 or more (off)]:n: ' \
-            '--text=[translate this text, whatever it looks like]:text: ' \
+            '--text=[translate TEXT, even if it looks like a file]:text: ' \
             '--prefix=[every translation begins with TEXT]:text: ' \
             '--unk-penalty=[subtract X from the score of unknown words (0)]:x: ' \
             '--temperature=[divide the logits by X (1)]:x: ' \
-            '--warn-below=[name translations of lower mean log-probability]:x: ' \
+            '--warn-below=[warn if a translation has a lower mean log-probability]:x: ' \
             '--scores[print the score and a TAB before each translation]' \
-            '--alignments[a TAB and pairs '\''source-target'\'' of symbols behind it]' \
+            '--alignments[print a TAB and pairs '\''source-target'\'' of symbols after it]' \
             '--json[one JSON object a line]' \
             '--ids[token ids in and out, nothing added or removed]' \
             '--pre-tokenized[input is tokenised already, and output stays tokenised]' \
@@ -405,7 +405,7 @@ _mega_run() {
             '(-q --quiet)'{-q,--quiet}'[no progress]' \
             '(-v --verbose)'{-v,--verbose}'[report the model, how it runs and its speed]' \
             '--shard=[the I-th of N parts of the inputs]:I/N: ' \
-            '--results=[print to FILE, which appears complete]:file:_files' \
+            '--results=[print to FILE, which appears when complete]:file:_files' \
             '(-h --help)'{-h,--help}'[show this help]' \
             '*:input:_files'
         ;;
@@ -452,18 +452,18 @@ _mega_convert() {
         '--weights=[where there are both\: model (default), or ema, their average]:which:(model ema)' \
         '--allow-non-finite[convert weights that are NaN or infinite]' \
         '--dtype=[of the matrices\: f32 (default), f16, bf16, int8 or int4]:type:(f32 f16 bf16 int8 int4)' \
-        '--keep-kernels=[of S4\: kernels for inputs of N positions; 0\: none]:n: ' \
+        '--keep-kernels=[for S4\: keep the kernels for inputs of N positions (0\: none)]:n: ' \
         '--no-compress[larger file, used in place without decoding]' \
         '--max-memory=[use at most SIZE, such as 300M; refuse what needs more]:size: ' \
         '--name=[name of the model]:text: ' \
         '--license=[licence of the model]:text: ' \
         '--source=[where the model comes from]:text: ' \
-        '--default[without -m, mega-run takes it before others beside it]' \
+        '--default[without -m, mega-run takes this model before others of its folder]' \
         '--list[print tensors and arguments of a checkpoint]' \
         '--json[print what was written, or is listed, as JSON]' \
         '--force[overwrite; leave out unknown tensors]' \
         '(-q --quiet)'{-q,--quiet}'[no notes and no progress]' \
-        '(-v --verbose)'{-v,--verbose}'[report the model, how it runs and its speed]' \
+        '(-v --verbose)'{-v,--verbose}'[say what was found and written, how fast and in what memory]' \
         '(-h --help)'{-h,--help}'[show this help]' \
         '--version[show the version]' \
         ':checkpoint:_files'
