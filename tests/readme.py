@@ -4,14 +4,14 @@ tests/readme.py [PROGRAM-FOLDER]   (by `make readme`)
 
 Commands are the lines of indented or ```sh blocks, and texts in `backticks` that begin with a
 program. Each is run as it stands, by bash, in a scratch folder of its block that holds what a reader
-would bring (STAND_INS), and must exit with 0. `mega-run NAME` alone speaks of a command, which must
-exist. A block behind a paragraph that ends in "prints" is what the command named last in that
-paragraph, or run last, must print: these lines in this order, maybe with others between them.
-Of a manual page, the lines that begin with .Dl are commands.
+would bring (STAND_INS), and must exit with 0. `mega-run NAME` alone only mentions a command, which
+must exist. A block after a paragraph that ends in "prints" has the output of the command that the
+paragraph names last, or that ran last: these lines in this order, maybe with others between them.
+In a manual page, the lines that begin with .Dl are commands.
 
 A command that cannot be run here is listed in NOT_RUN with the reason. All others are run, so that
-a new one which takes a file of a new name fails until that has a line in STAND_INS; a list entry
-that README.md no longer has fails too.
+a new one with a file of a new name fails until STAND_INS has that file; an entry of NOT_RUN that no
+document has fails, too.
 """
 import io
 import json
@@ -28,7 +28,7 @@ import zipfile
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
 FIXTURES, DATA, MODELS = TOP / 'tests/fixtures', TOP / 'tests/data', TOP / 'models'
-HUB_MODELS = {  # what README.md calls the models of the Hugging Face hub
+HUB_MODELS = {  # fixtures by the names that README.md gives to models of the Hugging Face hub
     'wikitext.mega': 'hf_fill_two_tables', 'nli.mega': 'hf_classify_types', 'ner.mega': 'hf_tag',
     'qa.mega': 'hf_answer', 'swag.mega': 'hf_choice', 'bare.mega': 'hf_model',
     'flu.mega': 'hf_classify_chunk'}
@@ -58,7 +58,7 @@ NOT_RUN = {
     '    --labels Human,Avian,Swine,Canine,Equine': 'needs the published model',
 }
 # what README.md says in capitals
-SERVER = re.compile(r'mega-run serve\b')  # runs while the commands behind it ask it
+SERVER = re.compile(r'mega-run serve\b')  # runs while the commands after it send requests
 SERVER_PORT = ':8080'
 PLACEHOLDERS = {'COMMAND': 'classify', 'MODEL': 'model.mega'}
 OUTPUT_FOLLOWS = re.compile(r'\bprints:?$')
@@ -86,7 +86,7 @@ def converted_folder(fixture):
 
 
 def speech_checkpoint(path):
-    """A classifier of real numbers, its arguments changed from pictures to sound."""
+    """Writes a classifier of real numbers whose arguments are changed from pictures to sound."""
     with zipfile.ZipFile(FIXTURES / 'unit_syncbatchnorm_image/checkpoint.pt') as old, \
             zipfile.ZipFile(path, 'w') as new:
         for entry in old.namelist():
@@ -94,7 +94,7 @@ def speech_checkpoint(path):
 
 
 def recording(seconds, rate=44100, channels=2):
-    """The shipped word over and over, at another rate, in stereo."""
+    """A WAV file that repeats the shipped word, at another rate, in stereo."""
     with wave.open(str(SPEECH)) as source:
         step, frames = source.getframerate() / rate, source.readframes(source.getnframes())
     count = len(frames) // 2
@@ -150,14 +150,14 @@ STAND_INS = {
     'vocab.json': FIXTURES / 's4_diag_bilinear/vocab.json',
     'program.c': TOP / 'tools/examples/pipeline.c',
 }
-# what comes with a word of a command: a file that it does not name, or another one than above
+# Files for commands with such a word: ones that the command does not name, or others than above.
 ALONG = {
     'test.tsv': {'a.txt': CLASSIFIER / 'in.2.txt', 'b.txt': CLASSIFIER / 'in.3.txt'},
     '--audio-mean': {'checkpoint.pt': speech_checkpoint},
     '--source-dict': {'checkpoint.pt': TRANSLATOR / 'checkpoint.pt'},
     'lm.pt': {'dict.txt': FIXTURES / 'lm_adaptive_small/dict.txt'},
 }
-# programs of the reader: a microphone
+# Programs that the reader has: a microphone.
 STUBS = {'arecord': f'#!/bin/sh\nexec cat "{SPEECH}"\n'}
 
 
@@ -192,7 +192,7 @@ def bring(folder, command):
 # ---- README.md -----------------------------------------------------------------------------------
 
 def blocks(text):
-    """(paragraph before, lines of code) of each block; for a paragraph itself (paragraph, None)."""
+    """Yields (paragraph before, lines of code) for blocks, and (paragraph, None) for paragraphs."""
     paragraph, code, fence = [], [], None
     before = ''
     for line in text.splitlines() + ['']:
@@ -224,7 +224,7 @@ def blocks(text):
 
 
 def join_lines(lines):
-    """The commands of a block: lines, of which a backslash or a bar at the end joins the next."""
+    """The commands of a block; a line that ends in a backslash or a bar continues on the next."""
     whole = ''
     for line in lines:
         whole += line
@@ -237,7 +237,7 @@ def join_lines(lines):
 
 
 def is_command(text):
-    """A program and something behind it, or a program of the source tree."""
+    """Whether a text is a program with arguments, or a program of the source tree."""
     word = (text.split() or [''])[0]
     file = TOP / word
     return ' ' in text and (word in ('make', 'mega-run', 'mega-convert', 'cc') or file.is_file()) \
@@ -245,7 +245,7 @@ def is_command(text):
 
 
 def commands(text):
-    """('run', block number, command) or ('expect', command or None, lines), in the text's order."""
+    """Yields ('run', block number, command) and ('expect', command or None, lines) in order."""
     seen, named = set(), None
     for number, (paragraph, code) in enumerate(blocks(text)):
         if code is None:
@@ -265,7 +265,7 @@ def commands(text):
 
 
 def examples(page):
-    """The same of a manual page."""
+    """Yields the commands of a manual page, in the form of `commands`."""
     for number, line in enumerate(page.splitlines()):
         if line.startswith('.Dl '):
             yield 'run', f'line-{number}', line[4:].replace('\\(dq', '"').replace('\\e', '\\')
@@ -279,7 +279,7 @@ def environment(build, scratch):
     for name, content in STUBS.items():
         (programs / name).write_text(content)
         (programs / name).chmod(0o755)
-    # make must not take options, or a job server, from the make that runs this
+    # A make that is run here must not inherit options, or a job server, from the make around it.
     env = {k: v for k, v in os.environ.items() if k not in ('MAKEFLAGS', 'MFLAGS', 'MAKELEVEL')}
     installed = scratch / 'installed'  # as whoever builds against the library has done
     subprocess.run(['make', '-s', 'install', f'BUILD={build}', f'PREFIX={installed}', 'DESTDIR='],
@@ -291,7 +291,7 @@ def environment(build, scratch):
 
 
 def begin_server(command, folder, env):
-    """The server that a command starts, at a free port: the process and the port."""
+    """Starts the server of a command at a free port; returns the process and the port."""
     process = subprocess.Popen(shlex.split(command) + ['--port', '0'], cwd=folder, env=env,
                                stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
     found = re.search(r':(\d+)$', process.stderr.readline().decode().strip())
@@ -299,7 +299,7 @@ def begin_server(command, folder, env):
 
 
 def end_server(process):
-    """What a server said, if it did not end well."""
+    """Ends a server; returns its messages if it did not end well."""
     process.terminate()
     said = process.communicate(timeout=TIMEOUT)[1].decode()
     return said if process.returncode else ''
@@ -320,7 +320,7 @@ def run(command, folder, env, build):
 
 
 def prints(output, expected):
-    """Whether the lines are among the output's, in this order."""
+    """Whether the output has the lines, in this order."""
     lines = iter(output.splitlines())
     return all(line in lines for line in expected)
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Clients that we did not write, against mega-run serve: tests/server/clients.py
+"""Tests mega-run serve with clients that others wrote: tests/server/clients.py
 
-The packages `openai` and `requests` of PyPI ask a server and must understand every answer. `make test`
-does not run this, since it needs packages that Debian does not have; `make server-test` does.
+The packages `openai` and `requests` of PyPI send requests and must understand every answer. `make
+test` does not run this, since it needs packages that Debian does not have; `make server-test` does.
 """
 import io
 import json

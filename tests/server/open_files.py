@@ -1,4 +1,4 @@
-"""What a server has open: neither files of requests that were answered, nor models that were replaced."""
+"""A server keeps neither files of answered requests nor models that were replaced open."""
 import http.client
 import json
 import os
@@ -34,7 +34,7 @@ def test_open_files(_):
             server.get('/v1/classify?window=0.5', SPEECH.read_bytes(), {'Content-Type': 'audio/wav'})
             wait_until(lambda: not any('memfd' in name for name in open_files(server)),
                        'the files of requests are closed')
-            # the only worker is busy, so that a request waits while its model is replaced
+            # The only worker is busy, so that a request waits while its model is replaced.
             busy = http.client.HTTPConnection('127.0.0.1', server.port)
             busy.request('POST', '/v1/completions', json.dumps(LONG),
                          {'Content-Type': 'application/json'})

@@ -1,4 +1,4 @@
-"""Which pages and hosts a server answers."""
+"""A server answers some pages and hosts, and refuses others."""
 from support import MODELS, Server, check, equal
 
 

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""The page of mega-run serve in headless Chromium: tests/server/page.py [PICTURE-FOLDER]
+"""Tests the page of mega-run serve in headless Chromium: tests/server/page.py [PICTURE-FOLDER]
 
-Chooses each shipped model, asks it as a visitor does (a file, the microphone, a text), and compares
-what the page shows with the commands. `make test` does not run this, since it needs Debian's chromium
-and chromium-driver; `make server-test` does. With a folder, it keeps a picture of the page for each model.
+Chooses each shipped model, uses it as a visitor does (with a file, the microphone, a text), and
+compares the page with the output of the commands. `make test` does not run this, since it needs
+Debian's chromium and chromium-driver; `make server-test` does. In the folder, if there is one, it
+keeps a picture of the page for each model.
 """
 import base64
 import json

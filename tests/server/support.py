@@ -1,4 +1,4 @@
-"""What the tests of mega-run serve share: a server that runs, and clients of it."""
+"""The tests of mega-run serve share this: a server that runs, and clients of it."""
 import http.client
 import json
 import os
@@ -15,7 +15,7 @@ MODELS, FIXTURES = TOP / 'models', TOP / 'tests/fixtures'
 SPEECH = MODELS / 'speech-commands/yes.wav'
 HUB = {'fill': 'hf_fill_two_tables', 'nli': 'hf_classify_types', 'tag': 'hf_tag',
        'answer': 'hf_answer', 'choice': 'hf_choice', 'bare': 'hf_model'}
-PATIENCE = 300  # seconds after which something that must happen has not happened
+PATIENCE = 300  # seconds for something that must happen, after which the test fails
 
 
 class Failure(Exception):
@@ -37,7 +37,7 @@ def environment():
 
 
 def mega(*words, stdin=b''):
-    """The standard output of a command that must succeed."""
+    """Runs a command, which must succeed; returns its standard output."""
     done = subprocess.run([str(BUILD / words[0]), *map(str, words[1:])], input=stdin,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(),
                           timeout=PATIENCE, check=False)
@@ -50,7 +50,7 @@ def mega_json(*words, stdin=b''):
 
 
 def hub_models(folder):
-    """Models of the hub, converted: name -> path."""
+    """Converts models of the hub; returns {name: path}."""
     made = {}
     for name, fixture in HUB.items():
         made[name] = folder / f'{name}.mega'
@@ -60,7 +60,7 @@ def hub_models(folder):
 
 
 def model_file(path):
-    """The file of a shipped model, whose folder is named."""
+    """The file of the shipped model in a folder."""
     return path / f'{path.name}.mega' if path.is_dir() else path
 
 
@@ -89,7 +89,7 @@ class Server:
         return self
 
     def __exit__(self, kind, *_):
-        if kind is not None:  # what it still works on does not matter any more
+        if kind is not None:  # the test has failed, so requests need not be finished
             self.process.kill()
             self.process.communicate()
             return
@@ -123,13 +123,13 @@ class Server:
         return response.status, response.headers, content
 
     def get(self, path, body=None, headers=None):
-        """The JSON of an answer that must be 200."""
+        """Sends a request, which must be answered with 200; returns the JSON of the answer."""
         status, _, content = self.ask(path, body, headers)
         check(status == 200, f'{path}: status {status}: {content[:400]}')
         return json.loads(content)
 
     def refuse(self, status, code, path, body=None, headers=None, method=None):
-        """A request that must fail so; returns the headers and the sentence."""
+        """Sends a request, which must fail so; returns the headers and the sentence."""
         got, given, content = self.ask(path, body, headers, method)
         check(got == status, f'{method or ""} {path} {str(body)[:80]}: status {got}, expected {status}: '
               f'{content[:300]}')

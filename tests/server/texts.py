@@ -20,7 +20,7 @@ def test_texts_as_commands_read_them(_):
             equal(translated(quoted, {'Content-Type': 'application/json'}), expected, quoted)
         said = server.refuse(400, 'MEGA_ERR_FORMAT', '/v1/translate', 'A\nB\n'.encode('utf-16'), text)[1]
         check('iconv' in said, said)
-        # What looks like the beginning of a file is a text all the same if it comes as one.
+        # A text that looks like the beginning of a file is still a text.
         translated(json.dumps({'q': 'GIF89a is a format.'}).encode(),
                    {'Content-Type': 'application/json'})
 

@@ -1,4 +1,4 @@
-"""What the cases share: the commands in a folder of their own, and inputs for them."""
+"""The cases share this: the commands, a folder to run them in, and inputs."""
 import os
 import subprocess
 import wave
@@ -10,7 +10,7 @@ MODELS = os.path.join(ROOT, 'models')
 SPEECH = os.path.join(MODELS, 'speech-commands')
 os.environ.update(PATH=BUILD + ':' + os.environ['PATH'], LC_ALL='C.UTF-8', MEGA_MODELS=MODELS)
 RATE = 16000
-PATIENCE = 300  # seconds after which something that must happen has not happened
+PATIENCE = 300  # seconds for something that must happen, after which the test fails
 LIVE = ['mega-run', 'classify', '--raw', 's16le:16000:1', '--window', '1', '--hop', '0.25',
         '--threshold', '0.55', '--ignore', '_silence_,_unknown_', '-']
 SANITIZED = b'__asan_init' in open(os.path.join(BUILD, 'mega-run'), 'rb').read()
@@ -22,7 +22,7 @@ def expect(condition, *what):
 
 
 def run(command, megabytes=None, **options):
-    """Status, output, messages; the process must not have taken more memory than that."""
+    """Runs a command; returns status, output and messages. It must not take more megabytes."""
     with open('stdout', 'w+b') as out, open('stderr', 'w+b') as err:
         process = subprocess.Popen(command, stdout=out, stderr=err, **options)
         _, status, usage = os.wait4(process.pid, 0)
@@ -37,7 +37,7 @@ def run(command, megabytes=None, **options):
 
 
 def refused(command, *says, **options):
-    """It ends with 1 and a sentence that has these words in it."""
+    """Runs a command, which must end with 1 and a sentence that has these words in it."""
     status, _, messages = run(command, **options)
     expect(status == 1, ' '.join(command), 'status', status, messages)
     for word in says:
@@ -55,7 +55,7 @@ def silence(seconds):
 
 
 def small_models():
-    """A text classifier, a translator and a language model, each of a few kilobytes."""
+    """Makes a text classifier, a translator and a language model, each of a few kilobytes."""
     for name, file, *options in (
             ('unit_statedict', 'model_state.pt', '--dict', 'dict.txt'),
             ('mt_small_chunk16', 'checkpoint.pt', '--source-dict', 'dict.en.txt',

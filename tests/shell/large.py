@@ -1,4 +1,4 @@
-"""Large inputs: what they take of memory is bounded. What is read is made here."""
+"""Large inputs, which are made here, take a bounded amount of memory."""
 import json
 import math
 import os
@@ -9,7 +9,7 @@ from common import FIXTURES, MODELS, RATE, expect, refused, run, small_models, w
 
 
 def silent_wav(path, hours, bits=16, rate=RATE):
-    """A recording that is a hole behind its header."""
+    """Writes a recording whose samples are a hole in the file."""
     size = int(hours * 3600) * rate * bits // 8
     with open(path, 'wb') as out:
         out.write(b'RIFF' + struct.pack('<I', 36 + size) + b'WAVEfmt ' +
@@ -19,7 +19,7 @@ def silent_wav(path, hours, bits=16, rate=RATE):
 
 
 def three_hours():
-    """With windows from end to end, and with --top, which looks at the first second alone."""
+    """A long recording in successive windows, and with --top, which classifies its first second."""
     silent_wav('long.wav', 3)
     status, text, messages = run(['mega-run', 'classify', '--window', '1', '--hop', '60',
                                   'long.wav'], megabytes=60)
@@ -87,7 +87,7 @@ def lines_without_end():
 
 
 def png(path, width, height, rows=None):
-    """Of one colour; rows: how many there really are."""
+    """Writes a PNG of one colour, with fewer `rows` than its header says if they are given."""
     def chunk(kind, data):
         check = zlib.crc32(kind + data)
         return struct.pack('>I', len(data)) + kind + data + struct.pack('>I', check)
@@ -101,7 +101,7 @@ def png(path, width, height, rows=None):
 
 
 def bmp(path, width, height):
-    """A header only, that claims to be the whole file."""
+    """Writes only the header of a BMP, which declares a file of that size."""
     with open(path, 'wb') as out:
         out.write(b'BM' + struct.pack('<IIIIiiHH', 54, 0, 54, 40, width, height, 1, 24) + bytes(24))
 
@@ -113,7 +113,7 @@ def pictures_of_fifty_megapixels():
 
 
 def pictures_within_a_limit_of_memory():
-    """--max-memory is known before a picture is decoded; one that fits is read."""
+    """--max-memory is checked before a picture is decoded; one that fits is read."""
     png('large.png', 10000, 5000)
     refused(['mega-run', 'classify', '--max-memory', '100M', 'large.png'],
             '10000 x 5000 pixels', 'the limit is', megabytes=60)
@@ -127,7 +127,7 @@ def pictures_within_a_limit_of_memory():
 
 
 def pictures_beyond_the_limit():
-    """Refused by what the header says, before anything is decoded; the limits are named."""
+    """Too large pictures are refused by their headers, before decoding; the limits are named."""
     png('pixels.png', 10001, 10000, rows=1)
     png('side.png', 65537, 1)
     png('huge.png', 2**31 - 1, 2**31 - 1, rows=0)
@@ -140,7 +140,7 @@ def pictures_beyond_the_limit():
 
 
 def large_embedding(path):
-    """The tensors of a fixture, zeros all of them, and 400,000 rows in its table of embeddings."""
+    """Writes the tensors of a fixture with zeros, and 400,000 rows in its table of embeddings."""
     fixture = f'{FIXTURES}/unit_statedict/model_state.pt'
     status, listed, messages = run(['mega-convert', '--list', '--json', fixture])
     expect(status == 0, messages)
@@ -158,8 +158,8 @@ def large_embedding(path):
 
 
 def conversions_within_a_limit_of_memory():
-    """mega-convert --max-memory: what is counted is what is taken, within a tenth and the few
-    megabytes of the program itself; what is refused leaves no file."""
+    """mega-convert --max-memory counts the memory that a conversion takes, within a tenth and the
+    few megabytes of the program itself; a refused conversion leaves no file."""
     large_embedding('large.safetensors')
     config = ['--config', f'{FIXTURES}/unit_statedict/meta.json']
     for name, *options in (

@@ -1,11 +1,11 @@
-"""What a process is given by its parent: descriptors, and processors."""
+"""A process gets descriptors and processors from its parent, in any number."""
 import os
 
 from common import FIXTURES, MODELS, PATIENCE, SPEECH, expect, run, small_models
 
 
 def with_closed(closed, command, source=None):
-    """The command with these of the descriptors 0 to 2 closed: status, output, messages."""
+    """Runs a command with some descriptors of 0 to 2 closed; returns status, output, messages."""
     closing = ''.join(f' {fd}{"<" if fd == 0 else ">"}&-' for fd in closed)
     with open(source or os.devnull, 'rb') as given:
         return run(['sh', '-c', f'exec "$@"{closing}', 'sh', 'timeout', str(PATIENCE), *command],
@@ -13,8 +13,8 @@ def with_closed(closed, command, source=None):
 
 
 def closed_descriptors():
-    """A file that is opened never becomes standard input, output or error: what reads or prints
-    says that it cannot, what does neither works, and written files are as ever."""
+    """An opened file never becomes standard input, output or error: a command that reads or prints
+    says that it cannot, others work, and written files are as ever."""
     small_models()
     text = 'A dog runs.'
     with open('line.txt', 'w', encoding='utf-8') as out:
@@ -79,7 +79,7 @@ def group_of_processors(quota):
 
 
 def quotas_of_processors():
-    """As many threads as the quota of the control group pays for, in groups inside of it, too."""
+    """There are as many threads as the quota of the control group allows, also in nested groups."""
     command = ['mega-run', 'classify', '-v', f'{SPEECH}/yes.wav']
     processors = len(os.sched_getaffinity(0))
     for quota in 0.5, 1, 1.5, 2:

@@ -1,4 +1,4 @@
-"""Sound from a pipe: what is heard is printed when it is there."""
+"""Events in sound from a pipe are printed as soon as they are heard."""
 import os
 import select
 import signal
@@ -22,7 +22,7 @@ class Stream:
         self.process.stdin.flush()
 
     def line(self, seconds):
-        """The next line, or None when there is none for so long."""
+        """The next line, or None if there is none within that time."""
         end = time.monotonic() + seconds
         while b'\n' not in self.text:
             left = end - time.monotonic()
@@ -44,7 +44,7 @@ class Stream:
 
 
 def hear(sound):
-    """The lines of LIVE about a file of samples."""
+    """The lines that LIVE prints for a file of samples."""
     with open('input', 'wb') as out:
         out.write(sound)
     with open('input', 'rb') as source:
@@ -69,7 +69,7 @@ def events_come_while_the_pipe_is_open():
         expect(early is None, 'came too early:', early)
         stream.feed(sound[due - hop:due])
         fed = due
-        expect(stream.line(PATIENCE) == line, line, 'did not come within a hop')
+        expect(stream.line(PATIENCE) == line, line, 'was not printed within a hop')
         expect(stream.process.poll() is None, 'it ended')
     stream.feed(sound[fed:])
     status, rest = stream.end()
@@ -87,7 +87,7 @@ def windows_come_while_the_pipe_is_open():
 
 
 def resampled_events_come_within_a_hop():
-    """48 kHz on two channels: the converter looks ahead a little, less than a hop."""
+    """The converter of 48 kHz on two channels looks ahead by less than a hop."""
     sound = silence(1) + word('yes') + silence(2)
     samples = struct.unpack(f'<{len(sound) // 2}h', sound)
     stereo = b''.join(struct.pack('<h', s) * 6 for s in samples) # 3 times the rate, 2 channels
@@ -100,7 +100,7 @@ def resampled_events_come_within_a_hop():
 
 
 def closed_output_ends_a_stream():
-    """head -1 has gone after the first event: the next window notices, without a second event."""
+    """After head -1 has taken the first event and ended, the next window ends the command, too."""
     stream = Stream(LIVE)
     stream.feed(silence(1) + word('yes') + silence(1))
     expect(stream.line(PATIENCE), 'no event')
@@ -125,7 +125,7 @@ def closed_output_ends_a_stream():
 
 
 def feed_minutes(minutes):
-    """Events of a stream of so many minutes with a word in each; its lines."""
+    """Feeds a stream of so many minutes with a word in each; returns the lines of its events."""
     options = [part if part != '0.25' else '0.5' for part in LIVE]
     with open('stdout', 'wb') as out:
         process = subprocess.Popen(options, stdin=subprocess.PIPE, stdout=out)

@@ -1,4 +1,4 @@
-"""What is shown on a terminal: progress, warnings, names that would steer it."""
+"""On a terminal commands show progress and warnings, and escape names that would control it."""
 import os
 import pty
 import subprocess
@@ -7,7 +7,7 @@ from common import BUILD, FIXTURES, MODELS, SANITIZED, SPEECH, expect, run, smal
 
 
 def through_terminal(stream, command, **options):
-    """What the command writes to a terminal, which is its standard output or error."""
+    """The output of a command to a terminal, which is its standard output or error."""
     master, slave = pty.openpty()
     shown = b''
     process = subprocess.Popen(command, **{stream: slave}, **options)
@@ -26,18 +26,18 @@ def through_terminal(stream, command, **options):
 
 
 def on_terminal(command, **environment):
-    """What the command writes to a terminal as standard error, results elsewhere."""
+    """The messages of a command to a terminal, with results elsewhere."""
     return through_terminal('stderr', command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                             env={**os.environ, **environment}).decode()
 
 
 def shown_on_terminal(command, **options):
-    """What the command writes to a terminal as standard output."""
+    """The results of a command on a terminal."""
     return through_terminal('stdout', command, **options).replace(b'\r\n', b'\n')
 
 
 def unsure_translations_are_named():
-    """On a terminal a translation that the model is unsure of has a message, elsewhere not."""
+    """Only on a terminal there is a message about a translation that the model is unsure of."""
     command = ['mega-run', 'translate', '-m', 'everyday-en-de', 'kjw qjx wqjh xzz']
     for more, named in ([], True), (['-q'], False), (['--json'], False):
         read, write = os.pipe()
@@ -51,7 +51,7 @@ def unsure_translations_are_named():
 
 
 def terminals_are_not_steered():
-    """Labels, paths and metadata with control characters: escaped on a terminal, as they are
+    """Control characters in labels, paths and metadata are escaped on a terminal and printed
     elsewhere; letters of all scripts stay."""
     labels = ['\x1b[31mred', 'a\u009b2Jb', 'a\u202eb', 'zur\u00fcck', '\u65e5\u672c', '\U0001f600',
               'DEL\x7f', 'bell\x07', 'c', 'd']
@@ -83,7 +83,7 @@ def terminals_are_not_steered():
         expect('zur\u00fcck' in shown, repr(shown))
         for character in '\x1b\x07\x7f\u009b\u202e':
             expect(character not in shown, repr(character), 'in', repr(shown))
-    # a text that comes in pieces of bytes: characters are not torn
+    # If a text comes in pieces of bytes, characters are not torn.
     text = shown_on_terminal(['mega-run', 'generate', '-m', f'{MODELS}/shakespeare-lm/shakespeare-lm.mega',
                               '--greedy', '--max-tokens', '20', 'ROMEO:'])
     status, plain, _ = run(['mega-run', 'generate', '-m', f'{MODELS}/shakespeare-lm/shakespeare-lm.mega',
@@ -167,7 +167,7 @@ def progress_is_for_terminals():
 
 
 def progress_of_a_conversion():
-    """The same of mega-convert, whose writes are made slow."""
+    """mega-convert shows its progress, too; its writes are made slow here."""
     preload = os.path.join(BUILD, 'faults', 'preload.so')
     if SANITIZED or not os.path.exists(preload):
         print('shell: progress_of_a_conversion: skipped: no preload.so')
@@ -183,7 +183,7 @@ def progress_of_a_conversion():
 
 
 def verbose_says_how():
-    """Model, kernels, threads, time and memory on standard error, and the same results."""
+    """Standard error has model, kernels, threads, time and memory, and the results are the same."""
     small_models()
     with open('line.txt', 'w', encoding='utf-8') as out:
         out.write('A dog runs.\n')
