@@ -163,23 +163,31 @@ int mega_checkpoint_add(MegaCheckpoint *checkpoint, const MegaCheckpointTensor *
     return 0;
 }
 
+void mega_checkpoint_drop_values(MegaCheckpoint *checkpoint)
+{
+    for (size_t i = 0; i < checkpoint->extra_count; i++) {
+        free(checkpoint->extras[i].name);
+        free(checkpoint->extras[i].what);
+    }
+    free(checkpoint->extras);
+    json_decref(checkpoint->args);
+    checkpoint->extras = NULL;
+    checkpoint->extra_count = checkpoint->extras_left = 0;
+    checkpoint->args = NULL;
+}
+
 void mega_checkpoint_close(MegaCheckpoint *checkpoint)
 {
     if (!checkpoint)
         return;
     for (size_t i = 0; i < checkpoint->count; i++)
         free((uint64_t *)checkpoint->tensors[i].shape);
-    for (size_t i = 0; i < checkpoint->extra_count; i++) {
-        free(checkpoint->extras[i].name);
-        free(checkpoint->extras[i].what);
-    }
-    free(checkpoint->extras);
+    mega_checkpoint_drop_values(checkpoint);
     free(checkpoint->place);
     free(checkpoint->other_place);
     free(checkpoint->rival_place);
     free(checkpoint->tensors);
     free(checkpoint->sorted);
-    json_decref(checkpoint->args);
     mega_zip_close(checkpoint->zip);
     for (int i = 0; i < checkpoint->part_count; i++)
         mega_checkpoint_close(checkpoint->parts[i]);

@@ -12,6 +12,9 @@
 
 #define MEGA_CHECKPOINT_MAX_TENSORS 65536
 #define MEGA_CHECKPOINT_MAX_NAME 512
+/* Most values of a pickle that are looked at in search of tensors. A few bytes can share a value
+ * very often, and values may contain themselves. */
+#define MEGA_TORCH_MAX_WORK 40000000u
 
 struct MegaCheckpoint {
     char *name;
@@ -53,6 +56,9 @@ static inline uint64_t mega_checkpoint_allowance(const MegaCheckpoint *checkpoin
 int mega_checkpoint_add(MegaCheckpoint *checkpoint, const MegaCheckpointTensor *tensor,
                         const char *name, size_t length, MegaError *err);
 
+/* Frees what a checkpoint knows besides its tensors: arguments and list of other values. */
+void mega_checkpoint_drop_values(MegaCheckpoint *checkpoint);
+
 /* Finds the bytes of a storage in the mapped file, exactly elements * item size of them. */
 typedef int (*MegaStorageFind)(void *context, const MegaPickleStorage *storage,
                                const uint8_t **bytes, uint64_t *size, MegaError *err);
@@ -61,12 +67,12 @@ int mega_torch_state(MegaCheckpoint *checkpoint, const MegaPickleValue *root, Me
                      MegaStorageFind find, void *context, MegaError *err);
 /* torch_module.c: tell whether a value is a module of torch.nn or wraps one, and visit each of its
  * tensors under the name that it would have in a state dict. An error of the visitor ends the
- * walk. */
+ * walk. Both add to *work how many values they looked at; too much of it is an error. */
 typedef int (*MegaModuleVisit)(void *context, const char *name, const MegaPickleTensor *tensor,
                                MegaError *err);
-bool mega_torch_is_module(const MegaPickleValue *value);
-int mega_torch_module_each(const MegaPickleValue *module, MegaModuleVisit visit, void *context,
-                           MegaError *err);
+bool mega_torch_is_module(const MegaPickleValue *value, uint64_t *work);
+int mega_torch_module_each(const char *file, const MegaPickleValue *module, uint64_t *work,
+                           MegaModuleVisit visit, void *context, MegaError *err);
 /* torch_args.c: takes the arguments, if there are any in this dict and none have been found. */
 int mega_torch_arguments(MegaCheckpoint *checkpoint, const MegaPickleValue *root, MegaError *err);
 /* torch_extras.c: lists what the file holds besides the tensors of the state dict chain[depth],

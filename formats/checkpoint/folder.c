@@ -112,6 +112,8 @@ static int add_file(MegaCheckpoint *checkpoint, const char *file, const json_t *
     free(path);
     if (code)
         return code;
+    /* The arguments are those of config.json, and there may be a thousand files. */
+    mega_checkpoint_drop_values(part);
     checkpoint->parts[checkpoint->part_count++] = part;
     checkpoint->memory += part->memory;
     return add_tensors(checkpoint, file, map, err);

@@ -82,6 +82,9 @@ static int push_copy(MegaUnpickler *u, MegaPickleType type, const void *data, si
     memcpy(copy, data, size);
     value->text.data = copy;
     value->text.size = size;
+    /* A few bytes of a pickle can repeat a long string very often, so it is not checked each time
+     * that it is looked at. */
+    value->is_text = type == MEGA_PICKLE_STRING && mega_utf8_valid(data, size);
     return mega_pickle_push(u, value);
 }
 

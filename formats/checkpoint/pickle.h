@@ -74,6 +74,7 @@ typedef struct MegaPickleObject {
 
 struct MegaPickleValue {
     MegaPickleType type;
+    bool is_text; /* for mega_pickle_is_text */
     union {
         int64_t integer; /* also bool: 0 or 1 */
         double real;

@@ -9,6 +9,11 @@
 #include "formats/checkpoint/unpickler.h"
 #include "src/base/checked.h"
 
+/* Limits on what a pickle can repeat with a few bytes each: names, which are copied and compared
+ * each time, and the dict in which the kind of a view is looked up. */
+#define MAX_NAME 512
+#define MAX_METADATA 64
+
 /* ---- Names ---------------------------------------------------------------------------------- */
 
 /* Makes an entry for a name that is not in the table. It is inert, unless it is a function of
@@ -57,6 +62,9 @@ int mega_pickle_push_global(MegaUnpickler *u, const char *module, size_t module_
     const MegaPickleGlobal *global = mega_pickle_global(module, module_length, name, name_length);
     MegaPickleValue *value;
     int code = 0;
+    if (module_length + name_length > MAX_NAME)
+        return FAIL(u, MEGA_ERR_LIMIT, "the name of a global has %zu bytes, the limit is %d,",
+                    module_length + name_length, MAX_NAME);
     if (!is_name(module, module_length) || !is_name(name, name_length))
         return BAD(u, "the name of a global is not text");
     if (!global)
@@ -177,7 +185,9 @@ static int rebuild_tensor(MegaUnpickler *u, const MegaPickleGlobal *function,
     MegaPickleValue *const *item = arguments->list.items;
     if (count < least || count > least + !first || item[0]->type != MEGA_PICKLE_STORAGE ||
         item[1]->type != MEGA_PICKLE_INT || item[1]->integer < 0 ||
-        item[2]->type != MEGA_PICKLE_TUPLE)
+        item[2]->type != MEGA_PICKLE_TUPLE ||
+        (count > least && mega_pickle_mapping(item[least]) &&
+         mega_pickle_mapping(item[least])->list.count > 2 * MAX_METADATA))
         return BAD(u, "a tensor is rebuilt from the wrong values");
     tensor->storage = item[0]->storage;
     tensor->offset = (uint64_t)item[1]->integer;
@@ -392,6 +402,7 @@ int mega_pickle_persistent(MegaUnpickler *u)
         return mega_pickle_push(u, item[1]);
     if (id->list.count < 5 || id->list.count > 6 || item[1]->type != MEGA_PICKLE_GLOBAL ||
         !mega_pickle_is_text(item[2]) || item[2]->text.size == 0 ||
+        item[2]->text.size > MAX_NAME ||
         item[4]->type != MEGA_PICKLE_INT || item[4]->integer < 0)
         return BAD(u, "a persistent id is not that of a storage");
     return push_storage(u, item, id->list.count);

@@ -194,7 +194,9 @@ const MegaPickleValue *mega_pickle_attributes(const MegaPickleValue *value)
     const MegaPickleValue *state = value->type == MEGA_PICKLE_OBJECT ? value->object->state : NULL;
     /* the state of a class with __slots__ is a pair: the dict of attributes, and the dict of
      * slots */
-    for (size_t i = 0; state && state->type == MEGA_PICKLE_TUPLE && i < state->list.count; i++)
+    const bool is_pair =
+        state && state->type == MEGA_PICKLE_TUPLE && state->list.count == 2;
+    for (size_t i = 0; is_pair && i < 2; i++)
         if (state->list.items[i]->type == MEGA_PICKLE_DICT)
             return state->list.items[i];
     return state && state->type == MEGA_PICKLE_DICT ? state : NULL;
@@ -202,7 +204,7 @@ const MegaPickleValue *mega_pickle_attributes(const MegaPickleValue *value)
 
 bool mega_pickle_is_text(const MegaPickleValue *value)
 {
-    return value->type == MEGA_PICKLE_STRING && mega_utf8_valid(value->text.data, value->text.size);
+    return value->is_text;
 }
 
 const char *mega_pickle_describe(const MegaPickleValue *value)

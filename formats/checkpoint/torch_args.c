@@ -15,24 +15,37 @@
 
 #define MAX_DEPTH 32
 #define MAX_STEPS 8   /* most interpolations that lead to one another */
-#define NODE_BYTES 64 /* estimated bytes of a JSON value besides its text */
+/* Estimated bytes of a JSON value besides its text, of an array or object besides its items, and of
+ * an entry of an object besides key and value. */
+#define NODE_BYTES 64
+#define CONTAINER_BYTES 200
+#define ENTRY_BYTES 64
 
 /* The bytes that are left for JSON. A limit is needed, since a pickle of few bytes can share values
- * so often that the JSON becomes huge. */
+ * so often that the JSON becomes huge. It bounds the time, too: an attribute that is looked at
+ * counts as one byte. */
 typedef struct Budget {
     uint64_t left;
 } Budget;
 
+static bool spend(Budget *budget, uint64_t bytes)
+{
+    const bool allowed = bytes <= budget->left;
+    budget->left -= allowed ? bytes : 0;
+    return allowed;
+}
+
 static json_t *to_json(const MegaPickleValue *value, int depth, Budget *budget);
 
-static json_t *described(const MegaPickleValue *value)
+static json_t *described(const MegaPickleValue *value, Budget *budget)
 {
-    return json_sprintf("<%s>", mega_pickle_describe(value));
+    const char *text = mega_pickle_describe(value);
+    return spend(budget, strlen(text)) ? json_sprintf("<%s>", text) : NULL;
 }
 
 static json_t *array_to_json(const MegaPickleValue *value, int depth, Budget *budget)
 {
-    json_t *array = json_array();
+    json_t *array = spend(budget, CONTAINER_BYTES) ? json_array() : NULL;
     for (size_t i = 0; array && i < value->list.count; i++)
         if (json_array_append_new(array, to_json(value->list.items[i], depth + 1, budget)) != 0) {
             json_decref(array);
@@ -56,11 +69,12 @@ static bool key_text(const MegaPickleValue *key, char *text, size_t size)
 static json_t *dict_to_json(const MegaPickleValue *value, int depth, Budget *budget)
 {
     char key[1024];
-    json_t *object = json_object();
+    json_t *object = spend(budget, CONTAINER_BYTES) ? json_object() : NULL;
     for (size_t i = 0; object && i < value->list.count; i += 2)
         if (key_text(value->list.items[i], key, sizeof key) &&
-            json_object_set_new(object, key,
-                                to_json(value->list.items[i + 1], depth + 1, budget)) != 0) {
+            (!spend(budget, ENTRY_BYTES + strlen(key)) ||
+             json_object_set_new(object, key,
+                                 to_json(value->list.items[i + 1], depth + 1, budget)) != 0)) {
             json_decref(object);
             object = NULL;
         }
@@ -232,6 +246,8 @@ static json_t *object_to_json(const MegaPickleValue *value, int depth, Budget *b
 {
     const MegaPickleObject *object = value->object;
     const MegaPickleValue *attributes = mega_pickle_attributes(value), *inner = NULL;
+    if (attributes && !spend(budget, attributes->list.count))
+        return NULL;
     if (object->items)
         return object->items->type == MEGA_PICKLE_DICT
                    ? dict_to_json(object->items, depth, budget)
@@ -253,18 +269,16 @@ static json_t *object_to_json(const MegaPickleValue *value, int depth, Budget *b
             resolve(json, json, 0);
         return json;
     }
-    return attributes ? dict_to_json(attributes, depth, budget) : described(value);
+    return attributes ? dict_to_json(attributes, depth, budget) : described(value, budget);
 }
 
 /* Converts a value to JSON. Returns NULL if memory runs out or the value is too large. */
 static json_t *to_json(const MegaPickleValue *value, int depth, Budget *budget)
 {
-    uint64_t cost = NODE_BYTES + (value->type == MEGA_PICKLE_STRING ? value->text.size : 0);
-    if (cost > budget->left)
+    if (!spend(budget, NODE_BYTES + (value->type == MEGA_PICKLE_STRING ? value->text.size : 0)))
         return NULL;
-    budget->left -= cost;
     if (depth > MAX_DEPTH) /* the value may contain itself */
-        return described(value);
+        return described(value, budget);
     switch (value->type) {
     case MEGA_PICKLE_NONE: return json_null();
     case MEGA_PICKLE_BOOL: return json_boolean(value->integer);
@@ -277,13 +291,13 @@ static json_t *to_json(const MegaPickleValue *value, int depth, Budget *budget)
     case MEGA_PICKLE_STRING:
         return mega_pickle_is_text(value)
                    ? json_stringn(value->text.size ? value->text.data : "", value->text.size)
-                   : described(value);
+                   : described(value, budget);
     case MEGA_PICKLE_TUPLE:
     case MEGA_PICKLE_LIST:
     case MEGA_PICKLE_SET: return array_to_json(value, depth, budget);
     case MEGA_PICKLE_DICT: return dict_to_json(value, depth, budget);
     case MEGA_PICKLE_OBJECT: return object_to_json(value, depth, budget);
-    default: return described(value);
+    default: return described(value, budget);
     }
 }
 

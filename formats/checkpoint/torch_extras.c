@@ -112,7 +112,7 @@ int mega_torch_extras(MegaCheckpoint *checkpoint, const MegaPickleValue *const *
         if (depth == 0 && value->type == MEGA_PICKLE_TENSOR && mega_pickle_is_text(key))
             continue;
         if (key && mega_pickle_is_text(key)) {
-            add(name, "%s%s", prefix, key->text.data);
+            add(name, "%s%.*s", prefix, MAX_TEXT, key->text.data);
         } else if (key) {
             describe(key, number);
             add(name, "%s%s", prefix, number);

@@ -11,30 +11,33 @@
 
 #define MAX_DEPTH 64 /* deepest nesting of modules */
 #define MAX_WRAPPERS 8 /* most wrappers around one module */
-/* most modules and tensors that are visited; a module may contain itself */
-#define MAX_WORK 1000000u
 
 typedef struct Walk {
     /* name of the module or tensor that is being visited */
     char name[MEGA_CHECKPOINT_MAX_NAME + 1];
-    unsigned work;
+    const char *file;
+    uint64_t *work;
     MegaModuleVisit visit;
     void *context;
 } Walk;
 
-static const MegaPickleValue *attribute(const MegaPickleValue *module, const char *name)
+/* Returns a dict among the attributes of a module. Each attribute is looked at, which counts as
+ * work, since a pickle can name one object very often. */
+static const MegaPickleValue *attribute(const MegaPickleValue *module, const char *name,
+                                        uint64_t *work)
 {
     const MegaPickleValue *attributes = mega_pickle_attributes(module);
+    *work += attributes ? attributes->list.count / 2 : 0;
     const MegaPickleValue *value = attributes ? mega_pickle_get(attributes, name) : NULL;
     return value ? mega_pickle_mapping(value) : NULL;
 }
 
 /* Returns the module that a value is, or that it wraps, or NULL. What torch.compile returns is
  * stored as a call with the module as the first argument, without attributes of its own. */
-static const MegaPickleValue *module_of(const MegaPickleValue *value)
+static const MegaPickleValue *module_of(const MegaPickleValue *value, uint64_t *work)
 {
     for (int i = 0; i < MAX_WRAPPERS; i++) {
-        if (attribute(value, "_parameters") && attribute(value, "_modules"))
+        if (attribute(value, "_parameters", work) && attribute(value, "_modules", work))
             return value;
         const MegaPickleValue *call =
             value->type == MEGA_PICKLE_OBJECT ? value->object->arguments : NULL;
@@ -45,16 +48,18 @@ static const MegaPickleValue *module_of(const MegaPickleValue *value)
     return NULL;
 }
 
-bool mega_torch_is_module(const MegaPickleValue *value)
+bool mega_torch_is_module(const MegaPickleValue *value, uint64_t *work)
 {
-    return module_of(value) != NULL;
+    return module_of(value, work) != NULL;
 }
 
-static bool is_temporary(const MegaPickleValue *module, const char *buffer)
+static bool is_temporary(const MegaPickleValue *module, const char *buffer, uint64_t *work)
 {
-    const MegaPickleValue *set =
-        mega_pickle_get(mega_pickle_attributes(module), "_non_persistent_buffers_set");
-    for (size_t i = 0; set && set->type == MEGA_PICKLE_SET && i < set->list.count; i++)
+    const MegaPickleValue *attributes = mega_pickle_attributes(module);
+    const MegaPickleValue *set = mega_pickle_get(attributes, "_non_persistent_buffers_set");
+    const size_t count = set && set->type == MEGA_PICKLE_SET ? set->list.count : 0;
+    *work += attributes->list.count / 2 + count;
+    for (size_t i = 0; i < count; i++)
         if (mega_pickle_is_text(set->list.items[i]) &&
             strcmp(set->list.items[i]->text.data, buffer) == 0)
             return true;
@@ -78,16 +83,22 @@ static int visit_module(Walk *walk, const MegaPickleValue *module, int depth, Me
     size_t length = strlen(walk->name);
     int code = 0;
     for (size_t kind = 0; kind < 3; kind++) {
-        const MegaPickleValue *dict = attribute(module, kinds[kind]);
+        const MegaPickleValue *dict = attribute(module, kinds[kind], walk->work);
         for (size_t i = 0; dict && !code && i < dict->list.count; i += 2) {
             const MegaPickleValue *part = dict->list.items[i], *value = dict->list.items[i + 1];
-            if (++walk->work > MAX_WORK || !extend_name(walk, length, part))
+            if (++*walk->work > MEGA_TORCH_MAX_WORK)
+                return mega_fail(err, MEGA_ERR_LIMIT,
+                                 "%s: its modules contain one another so often that not all of "
+                                 "them can be visited",
+                                 walk->file);
+            if (!extend_name(walk, length, part))
                 continue;
-            const MegaPickleValue *inner = kind == 2 && depth < MAX_DEPTH ? module_of(value) : NULL;
+            const MegaPickleValue *inner =
+                kind == 2 && depth < MAX_DEPTH ? module_of(value, walk->work) : NULL;
             if (inner)
                 code = visit_module(walk, inner, depth + 1, err);
             else if (kind < 2 && value->type == MEGA_PICKLE_TENSOR &&
-                     !(kind == 1 && is_temporary(module, part->text.data)))
+                     !(kind == 1 && is_temporary(module, part->text.data, walk->work)))
                 code = walk->visit(walk->context, walk->name, value->tensor, err);
         }
         walk->name[length] = '\0';
@@ -95,9 +106,9 @@ static int visit_module(Walk *walk, const MegaPickleValue *module, int depth, Me
     return code;
 }
 
-int mega_torch_module_each(const MegaPickleValue *module, MegaModuleVisit visit, void *context,
-                           MegaError *err)
+int mega_torch_module_each(const char *file, const MegaPickleValue *module, uint64_t *work,
+                           MegaModuleVisit visit, void *context, MegaError *err)
 {
-    Walk walk = {.visit = visit, .context = context};
-    return visit_module(&walk, module_of(module), 0, err);
+    Walk walk = {.file = file, .work = work, .visit = visit, .context = context};
+    return visit_module(&walk, module_of(module, work), 0, err);
 }

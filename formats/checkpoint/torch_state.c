@@ -15,8 +15,7 @@
 #include <string.h>
 
 #define MAX_DEPTH 5 /* deepest nesting of dicts */
-/* most values that are visited; they may be shared and contain themselves */
-#define MAX_WORK 4000000u
+#define VISIT_WORK 10 /* a value that is visited counts as several that are looked at */
 #define MAX_PATH 256
 
 /* ---- Finding -------------------------------------------------------------------------------- */
@@ -33,7 +32,7 @@ typedef struct Candidate {
 
 typedef struct Search {
     Candidate at, model, averaged;
-    unsigned work;
+    uint64_t work;
 } Search;
 
 /* Returns whether a word begins or ends at a byte of a text. Words consist of letters, and a
@@ -99,11 +98,11 @@ static bool better(const Candidate *a, const Candidate *b)
 }
 
 /* Visits the tensors of a state dict or of a module. */
-static int each_tensor(const MegaPickleValue *holder, MegaModuleVisit visit, void *context,
-                       MegaError *err)
+static int each_tensor(const char *file, const MegaPickleValue *holder, uint64_t *work,
+                       MegaModuleVisit visit, void *context, MegaError *err)
 {
     const MegaPickleValue *dict = mega_pickle_mapping(holder);
-    int code = dict ? 0 : mega_torch_module_each(holder, visit, context, err);
+    int code = dict ? 0 : mega_torch_module_each(file, holder, work, visit, context, err);
     for (size_t i = 0; dict && i < dict->list.count && !code; i += 2) {
         const MegaPickleValue *name = dict->list.items[i], *value = dict->list.items[i + 1];
         if (value->type == MEGA_PICKLE_TENSOR && mega_pickle_is_text(name))
@@ -125,13 +124,15 @@ static int count_tensor(void *context, const char *name, const MegaPickleTensor 
                         MegaError *err)
 {
     Search *search = context;
-    uint64_t hash = hash_bytes(UINT64_C(0xcbf29ce484222325), name, strlen(name));
+    /* a longer name is an error later, and may occur very often */
+    const size_t length = strnlen(name, MEGA_CHECKPOINT_MAX_NAME);
+    uint64_t hash = hash_bytes(UINT64_C(0xcbf29ce484222325), name, length);
     (void)err;
     if (tensor->storage)
         hash = hash_bytes(hash, tensor->storage->key, strlen(tensor->storage->key));
     search->at.digest += hash_bytes(hash, &tensor->offset, sizeof tensor->offset);
     search->at.tensors++;
-    search->work++;
+    search->work += VISIT_WORK;
     return 0;
 }
 
@@ -142,8 +143,8 @@ static void rate_candidate(Search *search)
     const MegaPickleValue *holder = at->chain[at->depth], *dict = mega_pickle_mapping(holder);
     at->tensors = 0;
     at->digest = 0;
-    search->work += dict ? (unsigned)(dict->list.count / 2) : 0;
-    each_tensor(holder, count_tensor, search, NULL);
+    search->work += dict ? dict->list.count / 2 : 0;
+    each_tensor("", holder, &search->work, count_tensor, search, NULL);
     at->rank = rank_of(search);
     Candidate *best =
         mega_checkpoint_is_average(at->path, strlen(at->path)) ? &search->averaged : &search->model;
@@ -161,7 +162,7 @@ static void search_value(Search *search, const MegaPickleValue *value)
     Candidate *at = &search->at;
     const MegaPickleValue *dict = mega_pickle_mapping(value), *values = dict ? dict : value;
     size_t step = dict ? 2 : 1, length = strlen(at->path);
-    bool module = !dict && mega_torch_is_module(value);
+    bool module = !dict && mega_torch_is_module(value, &search->work);
     if (!dict && !module && value->type != MEGA_PICKLE_LIST && value->type != MEGA_PICKLE_TUPLE)
         return;
     at->chain[at->depth] = value;
@@ -169,12 +170,14 @@ static void search_value(Search *search, const MegaPickleValue *value)
         rate_candidate(search);
     if (module || at->depth == MAX_DEPTH)
         return;
-    for (size_t i = 0; i + step <= values->list.count && search->work < MAX_WORK; i += step) {
+    for (size_t i = 0; i + step <= values->list.count && search->work < MEGA_TORCH_MAX_WORK;
+         i += step) {
         const MegaPickleValue *key = dict ? values->list.items[i] : NULL;
         char number[24];
         const char *text = number;
-        search->work++;
-        if (key && key->type != MEGA_PICKLE_INT && !mega_pickle_is_text(key))
+        search->work += VISIT_WORK;
+        if (key && key->type != MEGA_PICKLE_INT &&
+            (!mega_pickle_is_text(key) || key->text.size >= MAX_PATH))
             continue;
         if (key && key->type != MEGA_PICKLE_INT)
             text = key->text.data;
@@ -224,7 +227,9 @@ static int take_state(MegaCheckpoint *checkpoint, const Candidate *found, MegaSt
                       void *context, MegaError *err)
 {
     Taking taking = {.checkpoint = checkpoint, .find = find, .context = context};
-    int code = each_tensor(found->chain[found->depth], take_tensor, &taking, err);
+    uint64_t work = 0;
+    int code = each_tensor(checkpoint->name, found->chain[found->depth], &work, take_tensor,
+                           &taking, err);
     if (!code)
         code = mega_torch_extras(checkpoint, found->chain, found->depth, "", err);
     /* arguments are beside the state dict or in an enclosing dict */
@@ -245,7 +250,11 @@ int mega_torch_state(MegaCheckpoint *checkpoint, const MegaPickleValue *root, Me
     const Candidate *found = take_average ? averaged : model,
                     *other = take_average ? model : averaged;
     int code = 0;
-    if (!found->tensors)
+    if (!found->tensors && search->work >= MEGA_TORCH_MAX_WORK)
+        code = MEGA_CHECKPOINT_FAIL(MEGA_ERR_LIMIT,
+                                    "its values contain one another so often that not all of them "
+                                    "can be searched for tensors");
+    else if (!found->tensors)
         code = MEGA_CHECKPOINT_FAIL(
             MEGA_ERR_MODEL,
             "no tensors were found: the checkpoint holds %s; expected a state dict, or a dict with "

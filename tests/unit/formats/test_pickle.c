@@ -408,6 +408,41 @@ static void test_bombs(void **state)
     mega_buffer_free(&bytes);
 }
 
+/* A few bytes can repeat a name or a dict, so both have limits. */
+static void test_repeated(void **state)
+{
+    (void)state;
+    MegaBuffer bytes = {0};
+    mega_put_bytes(&bytes, "cm\n", 3);
+    for (int i = 0; i < 512; i++)
+        mega_put_u8(&bytes, 'n');
+    mega_put_bytes(&bytes, "\n.", 2);
+    expect_error(bytes.data, bytes.size, MEGA_ERR_LIMIT,
+                 "the name of a global has 513 bytes, the limit is 512, at byte 0");
+    bytes.size -= 3;
+    mega_put_bytes(&bytes, "\n.", 2);
+    read_good(bytes.data, bytes.size);
+    bytes.size = 0;
+    const char storage[] = "(X\7\0\0\0storagectorch\nFloatStorage\nX\1\2\0\0";
+    mega_put_bytes(&bytes, storage, sizeof storage - 1);
+    for (int i = 0; i < 513; i++)
+        mega_put_u8(&bytes, '0');
+    mega_put_bytes(&bytes, "X\3\0\0\0cpuK\14tQ.", 13);
+    expect_error(bytes.data, bytes.size, MEGA_ERR_FORMAT, "a persistent id");
+    bytes.size = 0;
+    const char tensor[] = REBUILD_V2 STORAGE "K\0))\x89N}(";
+    mega_put_bytes(&bytes, tensor, sizeof tensor - 1);
+    for (int i = 0; i < 64; i++)
+        mega_put_bytes(&bytes, "K\1N", 3);
+    const size_t end = bytes.size;
+    mega_put_bytes(&bytes, "utR.", 4);
+    read_good(bytes.data, bytes.size);
+    bytes.size = end;
+    mega_put_bytes(&bytes, "K\1NutR.", 7);
+    expect_error(bytes.data, bytes.size, MEGA_ERR_FORMAT, "rebuilt from the wrong values");
+    mega_buffer_free(&bytes);
+}
+
 static void test_truncated(void **state)
 {
     (void)state;
@@ -448,6 +483,7 @@ int main(void)
         cmocka_unit_test_teardown(test_stack, close_pickle),
         cmocka_unit_test_teardown(test_storages, close_pickle),
         cmocka_unit_test_teardown(test_bombs, close_pickle),
+        cmocka_unit_test_teardown(test_repeated, close_pickle),
         cmocka_unit_test_teardown(test_truncated, close_pickle),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
