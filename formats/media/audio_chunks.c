@@ -107,21 +107,15 @@ static uint64_t end_of_chunk(const Walk *walk, const Chunk *chunk)
     return chunk->size + padding > left ? walk->file->size : chunk->start + chunk->size + padding;
 }
 
-/* Returns whether chunks follow one another from an offset to the end of the file, which may cut
- * the last one. There must be at least one. */
-static bool are_chunks(const Walk *walk, uint64_t at)
+/* Returns whether a chunk begins at an offset. It is the first of those that follow, which are not
+ * looked at here: a file may have a thousand of them, after each of which this is asked. The end of
+ * the file may cut samples and lists. */
+static bool is_chunk(const Walk *walk, uint64_t at)
 {
     Chunk chunk;
-    int count = 0;
-    while (count < MAX_CHUNKS && at < walk->file->size && read_chunk(walk, at, &chunk)) {
-        const bool fits = chunk.size <= walk->file->size - chunk.start;
-        if (!fits && count == 0 && memcmp(chunk.id, "data", 4) != 0 &&
-            memcmp(chunk.id, "LIST", 4) != 0)
-            return false;
-        at = end_of_chunk(walk, &chunk);
-        count++;
-    }
-    return count > 0;
+    return at < walk->file->size && read_chunk(walk, at, &chunk) &&
+           (chunk.size <= walk->file->size - chunk.start || memcmp(chunk.id, "data", 4) == 0 ||
+            memcmp(chunk.id, "LIST", 4) == 0);
 }
 
 static bool is_samples(const Walk *walk, const Chunk *chunk)
@@ -176,9 +170,9 @@ static uint64_t take_samples(Walk *walk, const Chunk *chunk)
     if (declared && declared <= left) {
         end = end_of_chunk(walk, &whole);
         const uint64_t unpadded = chunk->start + declared;
-        if (end != unpadded && !are_chunks(walk, end) && are_chunks(walk, unpadded))
+        if (end != unpadded && !is_chunk(walk, end) && is_chunk(walk, unpadded))
             end = unpadded;
-        if (are_chunks(walk, end) || !goes_on(walk, end)) {
+        if (is_chunk(walk, end) || !goes_on(walk, end)) {
             taken = declared;
         } else {
             walk->exact = false;
@@ -186,7 +180,7 @@ static uint64_t take_samples(Walk *walk, const Chunk *chunk)
         }
     } else if (!declared) {
         walk->exact = false;
-        if (!left || are_chunks(walk, chunk->start)) {
+        if (!left || is_chunk(walk, chunk->start)) {
             taken = 0;
             end = chunk->start;
         }

@@ -1,6 +1,7 @@
 /*
  * audio_parts.c - finds the parts of a file and skips what lies between them; see audio_parts.h.
  */
+#define _GNU_SOURCE /* memmem */
 #include "formats/media/audio_parts.h"
 
 #include <errno.h>
@@ -235,12 +236,13 @@ void mega_audio_parts_free(MegaAudioParts *parts)
 /* Returns the size of a Lyrics3 tag, or 0, by searching for its end mark. */
 static uint64_t lyrics_size(MegaAudioFile *file, uint64_t at)
 {
-    char text[256];
+    char text[8192];
     for (uint64_t after = 11; after < MAX_LYRICS;) {
         const size_t got = mega_audio_file_read(file, at + after, text, sizeof text);
-        for (size_t i = 0; i + 9 <= got; i++)
-            if (memcmp(text + i, "LYRICSEND", 9) == 0 || memcmp(text + i, "LYRICS200", 9) == 0)
-                return after + i + 9;
+        const char *found = memmem(text, got, "LYRICSEND", 9);
+        const char *other = memmem(text, found ? (size_t)(found - text) : got, "LYRICS200", 9);
+        if (found || other)
+            return after + (uint64_t)((other ? other : found) - text) + 9;
         if (got < sizeof text)
             break;
         after += sizeof text - 8;

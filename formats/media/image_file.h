@@ -16,6 +16,7 @@ typedef struct MegaImageFile {
     uint64_t max_memory; /* 0 means no limit */
     /* the orientation (1 to 8) that either declares, or 0; set by the decoder */
     int exif, xmp;
+    size_t inflated; /* bytes of compressed texts that were inflated so far */
 } MegaImageFile;
 
 /* Decoders remove transparency but do not apply the orientation. */

@@ -20,6 +20,11 @@
 #include "formats/media/image_file.h"
 
 #define MAX_SCANS 500 /* normal progressive files have about ten */
+/* Each scan may visit every block, of which some bytes can skip ten thousands. How many are visited
+ * is limited by what the file has: some scans of all blocks, and some visits for each byte. */
+#define LEAST_VISITS ((uint64_t)10000000)
+#define LIKELY_SCANS 16
+#define VISITS_A_BYTE 64
 #define KEPT_ZEROS 8  /* zeros that are kept at the end, since image data may end with some */
 
 typedef struct JpegReader {
@@ -30,7 +35,8 @@ typedef struct JpegReader {
     jmp_buf on_error;
     bool at_end;   /* all bytes were read, and end marks follow */
     bool cut;      /* data of a block are missing */
-    bool too_long; /* MAX_SCANS were exceeded */
+    bool too_long; /* there are more scans than most_scans */
+    int most_scans;
     char message[JMSG_LENGTH_MAX];
 } JpegReader;
 
@@ -70,7 +76,7 @@ static void print_nothing(j_common_ptr jpeg)
 static void count_scans(j_common_ptr jpeg)
 {
     JpegReader *reader = reader_of(jpeg);
-    if (reader->jpeg.input_scan_number <= MAX_SCANS)
+    if (reader->jpeg.input_scan_number <= reader->most_scans)
         return;
     reader->too_long = true;
     longjmp(reader->on_error, 1);
@@ -142,22 +148,34 @@ static void note_orientation(MegaImageFile *file, const struct jpeg_decompress_s
     }
 }
 
-/* Returns the memory that libjpeg needs for coefficients, which have 16 bits. For a file of several
- * scans it holds those of all blocks of all components, and for one of a single scan only a few
- * rows. */
-static uint64_t coefficient_bytes(struct jpeg_decompress_struct *jpeg)
+/* Returns the number of blocks of all components. */
+static uint64_t count_blocks(const struct jpeg_decompress_struct *jpeg)
 {
     uint64_t blocks = 0;
     const uint64_t rows = 8u * (unsigned)jpeg->max_v_samp_factor;
     const uint64_t columns = 8u * (unsigned)jpeg->max_h_samp_factor;
-    if (!jpeg_has_multiple_scans(jpeg))
-        return 0;
     for (int i = 0; i < jpeg->num_components; i++) {
         const jpeg_component_info *component = &jpeg->comp_info[i];
         blocks += (jpeg->image_width + columns - 1) / columns * (uint64_t)component->h_samp_factor *
                   ((jpeg->image_height + rows - 1) / rows) * (uint64_t)component->v_samp_factor;
     }
-    return blocks * sizeof(JBLOCK);
+    return blocks;
+}
+
+/* Returns the memory that libjpeg needs for coefficients, which have 16 bits. For a file of several
+ * scans it holds those of all blocks of all components, and for one of a single scan only a few
+ * rows. */
+static uint64_t coefficient_bytes(struct jpeg_decompress_struct *jpeg)
+{
+    return jpeg_has_multiple_scans(jpeg) ? count_blocks(jpeg) * sizeof(JBLOCK) : 0;
+}
+
+/* Returns how many scans a file may have. */
+static int most_scans(const struct jpeg_decompress_struct *jpeg, const MegaImageFile *file)
+{
+    const uint64_t blocks = count_blocks(jpeg);
+    const uint64_t visits = LEAST_VISITS + LIKELY_SCANS * blocks + VISITS_A_BYTE * file->size;
+    return blocks && visits / blocks < MAX_SCANS ? (int)(visits / blocks) : MAX_SCANS;
 }
 
 /* Checks that the file is large enough for its pixels. A block has at least two codes of one bit,
@@ -189,6 +207,7 @@ static int read_header(JpegReader *reader, MegaImageFile *file, MegaError *err)
     jpeg->out_color_space = jpeg->num_components == 1   ? JCS_GRAYSCALE
                             : jpeg->num_components == 3 ? JCS_RGB
                                                         : JCS_CMYK;
+    reader->most_scans = most_scans(jpeg, file);
     const uint64_t pixels = (uint64_t)jpeg->image_width * jpeg->image_height;
     int code = mega_image_check_size(
         file, jpeg->image_width, jpeg->image_height,
@@ -253,8 +272,9 @@ static int read_pixels(JpegReader *reader, MegaImage *out, const MegaImageFile *
 static int fail(const JpegReader *reader, const MegaImageFile *file, MegaError *err)
 {
     if (reader->too_long)
-        return mega_fail(err, MEGA_ERR_LIMIT, "%s is a JPEG file of more than %d scans, the limit",
-                         file->name, MAX_SCANS);
+        return mega_fail(err, MEGA_ERR_LIMIT,
+                         "%s is a JPEG file of more than %d scans, the limit for its size",
+                         file->name, reader->most_scans);
     if (reader->cut)
         return mega_image_truncated(file, "JPEG", "its image data end too early", err);
     if (reader->at_end)

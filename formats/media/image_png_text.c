@@ -12,22 +12,24 @@
 #include "formats/media/image_file.h"
 
 #define MOST_KEYWORD 79       /* bytes */
-#define MOST_TEXT (1u << 20)  /* bytes of a compressed text; what follows them is ignored */
+#define MOST_TEXT (1u << 20)  /* bytes of all compressed texts; what follows them is ignored */
 #define PROFILE_LINES 3       /* lines before the digits: nothing, the name, the size */
 
-/* Appends a text that zlib compressed. Damaged ones end early. */
-static void inflate_text(const uint8_t *data, size_t size, MegaBuffer *out)
+/* Appends a text that zlib compressed. Damaged ones end early. A file may have thousands of texts,
+ * each a thousand times as long as its chunk, so the bytes of all of them are counted. */
+static void inflate_text(MegaImageFile *file, const uint8_t *data, size_t size, MegaBuffer *out)
 {
     uint8_t block[4096];
     z_stream stream = {.next_in = (Bytef *)(uintptr_t)data, .avail_in = (uInt)size};
     int result = inflateInit(&stream);
     if (result != Z_OK)
         return;
-    while (result == Z_OK && out->size < MOST_TEXT) {
+    while (result == Z_OK && file->inflated < MOST_TEXT) {
         stream.next_out = block;
         stream.avail_out = sizeof block;
         result = inflate(&stream, Z_NO_FLUSH);
         mega_put_bytes(out, block, sizeof block - stream.avail_out);
+        file->inflated += sizeof block - stream.avail_out;
     }
     inflateEnd(&stream);
 }
@@ -101,7 +103,7 @@ void mega_image_note_png(MegaImageFile *file, const char type[4], const uint8_t 
     at += is_international ? skip_languages(data + at, size - at) : 0;
     MegaBuffer text = {0};
     if (inflates)
-        inflate_text(data + at, size - at, &text);
+        inflate_text(file, data + at, size - at, &text);
     else
         mega_put_bytes(&text, data + at, size - at);
     if (!text.failed && is_profile)
