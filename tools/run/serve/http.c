@@ -30,6 +30,7 @@
 #define EARLY_REFUSAL ((uint64_t)256 << 10) /* bodies up to this size are read before a refusal */
 #define BODIES 4 /* number of bodies of the largest size that may be in memory together */
 #define MAX_BODIES_LEAST ((uint64_t)256 << 20)
+#define MAX_VALUES (2 * REQUEST_MAX_VALUES) /* of all JSON bodies together */
 #define PIECE_SIZE 16384
 #define PIECE_WAIT 0.2 /* seconds */
 
@@ -50,6 +51,7 @@ typedef struct Exchange {
     double begun;
     MegaBuffer body;
     uint64_t counted;   /* bytes of the body in server->body_bytes */
+    uint64_t values;    /* bytes of its values in server->value_bytes */
     uint64_t passed;    /* bytes that have come of a body that is not kept */
     Answer answer;      /* set early if the request is refused; its status is then not 0 */
     bool is_read;       /* the body has arrived */
@@ -454,10 +456,31 @@ static enum MHD_Result take_body(Exchange *exchange, const char *data, size_t si
     return MHD_YES;
 }
 
+/* Counts the values that a body becomes, which may be much larger than it is. Returns false, and
+ * refuses the request, if those of all requests would be too many. */
+static bool count_values(Exchange *exchange)
+{
+    Server *server = exchange->http->server;
+    const MegaBuffer *body = &exchange->body;
+    const uint64_t size =
+        request_values_size(header(exchange, "Content-Type"), body->data, body->size);
+    if (size > REQUEST_MAX_VALUES) /* the request is an error by itself */
+        return true;
+    const uint64_t before = atomic_fetch_add(&server->value_bytes, size);
+    exchange->values = size;
+    if (before + size <= MAX_VALUES)
+        return true;
+    refuse(exchange, 429, MEGA_ERR_LIMIT, "too many large requests are being answered");
+    exchange->answer.retry_after = 1;
+    return false;
+}
+
 /* Makes a job of a request that has arrived, and waits for it. */
 static void run_operation(Exchange *exchange)
 {
     Server *server = exchange->http->server;
+    if (!count_values(exchange))
+        return;
     Job *job = job_new(exchange->route->operation, &server->models, &exchange->body);
     if (!job) {
         refuse(exchange, 503, MEGA_ERR_MEMORY, "no memory for the request");
@@ -535,6 +558,7 @@ static void note_completed(void *context, struct MHD_Connection *connection,
     if (exchange->answer.stream)
         queue_release(&http->server->queue, exchange->answer.stream, true);
     atomic_fetch_sub(&http->server->body_bytes, exchange->counted);
+    atomic_fetch_sub(&http->server->value_bytes, exchange->values);
     mega_buffer_free(&exchange->body);
     mega_buffer_free(&exchange->answer.text);
     free(exchange);

@@ -14,9 +14,6 @@
 #include "tools/common/json.h"
 #include "tools/run/serve/multipart.h"
 
-/* Limit on the memory that the values of a JSON body may take: a few bytes become a value of 50. */
-#define MAX_JSON_MEMORY ((uint64_t)256 << 20)
-
 /* ---- Fields --------------------------------------------------------------------------------- */
 
 int request_add(Request *request, const char *name, size_t name_size, const char *value,
@@ -52,9 +49,9 @@ void request_free(Request *request)
 static int read_json(Request *out, const void *body, size_t size, MegaError *err)
 {
     json_error_t problem;
-    if (mega_checkpoint_json_cost(body, size) > MAX_JSON_MEMORY)
+    if (mega_checkpoint_json_cost(body, size) > REQUEST_MAX_VALUES)
         return mega_fail(err, MEGA_ERR_LIMIT, "the JSON needs more than %.1f MB of memory",
-                         (double)MAX_JSON_MEMORY / 1e6);
+                         (double)REQUEST_MAX_VALUES / 1e6);
     json_t *value = json_loadb(body, size, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &problem);
     if (!value)
         return mega_fail(err, MEGA_ERR_FORMAT, "the body is not JSON: line %d, column %d: %s",
@@ -177,11 +174,26 @@ static int read_plain_text(Request *out, const void *body, size_t size, MegaErro
     return code ? code : request_add(out, "text", 4, body, size, err);
 }
 
+/* Returns whether a body is JSON. curl calls the JSON of -d a form, and other clients call it
+ * nothing. */
+static bool is_json(const char *type, const void *body, size_t size)
+{
+    return size && (is_type(type, "application/json") ||
+                    ((is_type(type, "application/x-www-form-urlencoded") || !*type) &&
+                     ((const char *)body)[0] == '{'));
+}
+
+uint64_t request_values_size(const char *content_type, const void *body, size_t size)
+{
+    return is_json(content_type ? content_type : "", body, size)
+               ? mega_checkpoint_json_cost(body, size)
+               : 0;
+}
+
 int request_read(Request *out, const char *content_type, const void *body, size_t size,
                  MegaError *err)
 {
     const char *type = content_type ? content_type : "";
-    const bool is_form = is_type(type, "application/x-www-form-urlencoded");
     *out = (Request){.fields = json_object()};
     if (!out->fields)
         return mega_fail(err, MEGA_ERR_MEMORY, "no memory for a request");
@@ -193,11 +205,9 @@ int request_read(Request *out, const char *content_type, const void *body, size_
                          type);
     if (size == 0) /* samples that stream have a type before they have bytes */
         return is_type(type, "audio/L16") ? read_pcm_type(out, type, err) : 0;
-    /* curl calls the JSON of -d a form, and other clients call it nothing */
-    if (is_type(type, "application/json") ||
-        ((is_form || !*type) && ((const char *)body)[0] == '{'))
+    if (is_json(type, body, size))
         return read_json(out, body, size, err);
-    if (is_form)
+    if (is_type(type, "application/x-www-form-urlencoded"))
         return read_form(out, body, size, err);
     if (is_type(type, "text/plain"))
         return read_plain_text(out, body, size, err);

@@ -23,6 +23,9 @@
 #define REQUEST_MAX_PARTS 64   /* of a multipart body */
 #define REQUEST_MAX_FIELDS 256 /* of a form or a query */
 
+/* Limit on the memory that the values of a JSON body may take: a few bytes become a value of 50. */
+#define REQUEST_MAX_VALUES ((uint64_t)256 << 20)
+
 typedef struct Request {
     json_t *fields;      /* an object, never NULL after request_read */
     const uint8_t *file; /* [file_size] lies in the body; NULL if there is none */
@@ -35,6 +38,9 @@ typedef struct Request {
  * error. */
 int request_read(Request *out, const char *content_type, const void *body, size_t size,
                  MegaError *err);
+/* Returns about how many bytes the values of such a body take besides it, and 0 if it is not
+ * JSON. */
+uint64_t request_values_size(const char *content_type, const void *body, size_t size);
 /* Adds a field of the query; a field that the body has already is an error. */
 int request_add(Request *request, const char *name, size_t name_size, const char *value,
                 size_t size, MegaError *err);

@@ -34,6 +34,7 @@ typedef struct Server {
     atomic_bool is_stopping;  /* new requests are refused */
     atomic_int streams;       /* sound streams that run */
     atomic_ullong body_bytes; /* bytes of request bodies that are in memory */
+    atomic_ullong value_bytes; /* bytes that the values of JSON among them take, as estimated */
 } Server;
 
 /* Serves until a signal ends it. Returns the exit status. */
