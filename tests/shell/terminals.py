@@ -92,6 +92,13 @@ def terminals_are_not_steered():
     # messages, terminal or not
     _, _, messages = run(['mega-run', 'classify', '-m', 'm.mega', 'x\x1b\u009b\u202e.txt'])
     expect('x???.txt' in messages, repr(messages))
+    with open('x\x1b;y.txt', 'w', encoding='utf-8') as out:
+        out.write('A text.\n')
+    os.rename('m.mega', 'x\x1b;y.mega')
+    for path, word in (('./x\x1b;y.txt', 'translate FILE\n'), ('./x\x1b;y.mega', 'inspect FILE'),
+                       ('x\x1b;y', "no command 'x?;y'")):
+        _, _, messages = run(['mega-run', path])
+        expect(word in messages and '\x1b' not in messages, repr(messages))
 
 
 # How much work is enough for a bar: with sanitizers, a sixteenth takes as long.

@@ -5,6 +5,7 @@
  * the program quietly, as it ends every filter.
  */
 #include <cairo/cairo.h>
+#include <ctype.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -86,10 +87,9 @@ static int unknown_command(const char *name)
             least = edits;
         }
     }
-    fprintf(stderr, "mega-run: there is no %s '%s'", what, name);
-    if (near)
-        fprintf(stderr, "; did you mean '%s'?", near);
-    fputs("\nTry 'mega-run --help'.\n", stderr);
+    report("there is no %s '%s'%s%s%s", what, name, near ? "; did you mean '" : "",
+           near ? near : "", near ? "'?" : "");
+    fputs("Try 'mega-run --help'.\n", stderr);
     return 2;
 }
 
@@ -119,6 +119,16 @@ static bool can_be_classified(const char *path)
     return kind == MEGA_CONTENT_SOUND || kind == MEGA_CONTENT_PICTURE || is_folder(path);
 }
 
+/* Returns the path as a word of a command that can be copied into a shell, or "FILE". A stranger
+ * may have named the file so that a shell would run a part of its name. */
+static const char *shell_word(const char *path)
+{
+    for (const char *at = path; *at; at++)
+        if (!isalnum((unsigned char)*at) && !strchr("._/-+,=@:%", *at))
+            return "FILE";
+    return path;
+}
+
 /* Suggests commands for a file that exists but cannot be classified. */
 static int suggest_for_file(const char *path)
 {
@@ -131,14 +141,14 @@ static int suggest_for_file(const char *path)
                 "  mega-run score %1$s                 how probable it is, line by line\n"
                 "  mega-run explain %1$s -o FILE.png   what the translator looks at\n"
                 "  mega-run classify -m MODEL %1$s\n",
-                path);
+                shell_word(path));
         return 2;
     }
     fail_unknown_content(path, &err);
     report("%s", err.text);
     const size_t length = strlen(path);
     if (length > 5 && strcmp(path + length - 5, ".mega") == 0)
-        fprintf(stderr, "'mega-run inspect %s' shows what it holds.\n", path);
+        fprintf(stderr, "'mega-run inspect %s' shows what it holds.\n", shell_word(path));
     return 1;
 }
 
