@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "formats/checkpoint/checkpoint.h"
 #include "formats/text/byte_bpe.h"
 
 void hub_free(Hub *hub)
@@ -33,9 +34,22 @@ void hub_warn(const Hub *hub, const char *format, ...)
     hub->warn(sentence);
 }
 
+/* Returns how much memory the values of a file may take. A merge that is written as a list of two
+ * short tokens becomes thirty times its bytes, and nothing that is of use becomes more. */
+static uint64_t allowance(const HubFile *file)
+{
+    const uint64_t least = UINT64_C(64) << 20, most = UINT64_C(1) << 30, factor = 48;
+    return file->size < (most - least) / factor ? least + file->size * factor : most;
+}
+
 int hub_parse(json_t **out, const HubFile *file, MegaError *err)
 {
     json_error_t error;
+    *out = NULL;
+    if (mega_checkpoint_json_cost(file->data, file->size) > allowance(file))
+        return mega_fail(err, MEGA_ERR_LIMIT,
+                         "%s needs more than %.1f MB of memory, the most that this file may take",
+                         file->name, (double)allowance(file) / 1e6);
     *out = json_loadb(file->data, file->size, JSON_DECODE_INT_AS_REAL, &error);
     if (!*out)
         return mega_fail(err, MEGA_ERR_FORMAT, "%s: line %d: %s", file->name, error.line,

@@ -462,6 +462,10 @@ int hub_tokenizer_import(MegaMeta *meta, const char *folder, void (*warn)(const 
         files[i].name = paths[i];
         if (access(paths[i], F_OK) != 0)
             continue;
+        if (!mega_source_is_regular(paths[i])) { /* opening a FIFO would wait for a writer */
+            code = mega_fail(err, MEGA_ERR_IO, "%s is not a regular file", paths[i]);
+            break;
+        }
         code = mega_source_read(&contents[i], paths[i], "a file of a tokenizer", HUB_MAX_FILE, err);
         files[i].data = contents[i].data ? (const char *)contents[i].data : "";
         files[i].size = contents[i].size;
