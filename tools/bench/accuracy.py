@@ -31,7 +31,8 @@ def ask(build, model, task, data):
     """Evaluate a model on a test split; return the object that mega-run prints."""
     given = ['-m', model, '--json', '-q']
     if task != 'characters':
-        return run([build / 'mega-run', 'eval', *given, data / 'test.tsv'])[0]
+        answer = run([build / 'mega-run', 'eval', *given, data / 'test.tsv'])[0]
+        return {key: answer[key] for key in ('accuracy', 'n', 'correct', 'errors')}
     windows = run([build / 'mega-run', 'score', *given, '--document',
                    *sorted((data / 'test').iterdir())])
     tokens, logprob = (sum(window[key] for window in windows) for key in ('tokens', 'logprob'))
